@@ -1,0 +1,109 @@
+/**
+ * Confluent wire format over Avro: a zero byte, a four-byte schema id, the body. Decoding is synchronous, with one resolver per
+ * writer id, made once; which ids there are is told by a SchemaIds (this folder's, or a schema registry's).
+ */
+import { type Resolver, type Schema, Type } from "avsc";
+import { type SchemaVersion, schemaVersions } from "./generated/schemas";
+import type { SchemaTypes } from "./generated/types";
+
+export type SchemaName = keyof SchemaTypes;
+
+/** Which id stands for which schema. Both calls are synchronous: a registry's ids are fetched beforehand. */
+export interface SchemaIds {
+  /** The id under which current records of this schema are written. */
+  currentId(name: SchemaName): number;
+  /** The writer's schema of an id; undefined for an id that isn't known. */
+  writer(id: number): { readonly name: SchemaName; readonly schema: Schema } | undefined;
+}
+
+export type Decoded =
+  | { readonly [N in SchemaName]: { readonly name: N; readonly value: SchemaTypes[N] } }[SchemaName]
+  | Undecodable;
+export interface Undecodable {
+  readonly name: "undecodable";
+  readonly reason: "not_wire_format" | "unknown_schema" | "malformed_body";
+  readonly detail: string;
+}
+
+export const wireHeaderBytes = 5;
+
+export class Codec {
+  private readonly types = new Map<SchemaName, Type>();
+  private readonly writers = new Map<number, { name: SchemaName; resolver: Resolver | undefined }>();
+
+  constructor(private readonly ids: SchemaIds) {
+    for (const version of schemaVersions) this.types.set(version.name, Type.forSchema(version.schema));
+  }
+
+  /** Encodes with the wire header. Throws when the value doesn't fit the schema: that is a bug of the caller's. */
+  encode<N extends SchemaName>(name: N, value: SchemaTypes[N]): Buffer {
+    const type = this.type(name);
+    for (let size = 1024; ; ) {
+      const buffer = Buffer.allocUnsafe(size);
+      buffer[0] = 0;
+      buffer.writeUInt32BE(this.ids.currentId(name), 1);
+      const end = type.encode(value, buffer, wireHeaderBytes);
+      if (end >= 0) return buffer.subarray(0, end);
+      size = size - end; // avsc tells by how much the buffer was too small
+    }
+  }
+
+  /** The same bytes under the id that this codec writes with: how ingest passes an agent's batch on without encoding it again. */
+  withCurrentId(name: SchemaName, wire: Buffer): Buffer {
+    const copy = Buffer.from(wire);
+    copy.writeUInt32BE(this.ids.currentId(name), 1);
+    return copy;
+  }
+
+  decode(wire: Buffer): Decoded {
+    if (wire.length < wireHeaderBytes || wire[0] !== 0) {
+      return undecodable("not_wire_format", `${wire.length} bytes that don't begin with the wire format's zero byte and id`);
+    }
+    const id = wire.readUInt32BE(1);
+    const writer = this.writer(id);
+    if (!writer) return undecodable("unknown_schema", `schema id ${id}`);
+    try {
+      const value: unknown = this.type(writer.name).fromBuffer(wire.subarray(wireHeaderBytes), writer.resolver);
+      return { name: writer.name, value } as Decoded;
+    } catch (error) {
+      return undecodable("malformed_body", `${writer.name}: ${(error as Error).message}`);
+    }
+  }
+
+  private type(name: SchemaName): Type {
+    const type = this.types.get(name);
+    if (!type) throw new Error(`no schema named ${name}`);
+    return type;
+  }
+
+  private writer(id: number): { name: SchemaName; resolver: Resolver | undefined } | undefined {
+    const known = this.writers.get(id);
+    if (known) return known;
+    const found = this.ids.writer(id);
+    if (!found) return undefined;
+    const writerType = Type.forSchema(found.schema);
+    const readerType = this.type(found.name);
+    const same = JSON.stringify(writerType.schema()) === JSON.stringify(readerType.schema());
+    const writer = { name: found.name, resolver: same ? undefined : readerType.createResolver(writerType) };
+    this.writers.set(id, writer);
+    return writer;
+  }
+}
+
+/** The ids that this folder gives: schemas/versions/ids.json. */
+export function folderIds(versions: readonly SchemaVersion[] = schemaVersions): SchemaIds {
+  const current = new Map(versions.map((v) => [v.name, v.id]));
+  const byId = new Map(versions.map((v) => [v.id, v]));
+  return {
+    currentId(name) {
+      const id = current.get(name);
+      if (id === undefined) throw new Error(`no schema named ${name}`);
+      return id;
+    },
+    writer: (id) => byId.get(id),
+  };
+}
+
+function undecodable(reason: Undecodable["reason"], detail: string): Undecodable {
+  return { name: "undecodable", reason, detail };
+}
