@@ -3,7 +3,7 @@
  * id of its own, and writes the TypeScript types and the embedded schemas. Refuses a change that current code could not read
  * old records with. Run from dist/, so the folder is found from this file.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Schema, Type } from "avsc";
 
@@ -23,7 +23,9 @@ interface Named {
 const banner = "// Generated from schemas/avro by `npm run generate`. Don't edit.\n\n";
 
 function main(root: string): void {
-  const sources = readdirSync(join(root, "avro")).filter((f) => f.endsWith(".avsc")).sort();
+  const sources = readdirSync(join(root, "avro"))
+    .filter((f) => f.endsWith(".avsc"))
+    .sort();
   const schemas = sources.map((f) => JSON.parse(readFileSync(join(root, "avro", f), "utf8")) as Named);
   const versions = freeze(root, schemas);
   mkdirSync(join(root, "src/generated"), { recursive: true });

@@ -28,7 +28,10 @@ export const selectorSchema: z.ZodType<Selector> = z.lazy(() =>
 export const applicationSchema = z.strictObject({
   name: z.string().min(1).max(200),
   selector: selectorSchema,
-  tiers: z.array(z.strictObject({ name: idSchema, selector: selectorSchema })).max(32).default([]),
+  tiers: z
+    .array(z.strictObject({ name: idSchema, selector: selectorSchema }))
+    .max(32)
+    .default([]),
 });
 export type Application = z.infer<typeof applicationSchema>;
 
@@ -37,7 +40,14 @@ export const hostSchema = z.strictObject({ tags: z.record(z.string().min(1).max(
 export type HostTags = z.infer<typeof hostSchema>;
 
 /** Any duration from 1 m, or continuous. */
-export const durationSchema = z.union([z.literal("continuous"), z.number().int().min(60_000).max(31 * 86_400_000)]);
+export const durationSchema = z.union([
+  z.literal("continuous"),
+  z
+    .number()
+    .int()
+    .min(60_000)
+    .max(31 * 86_400_000),
+]);
 
 export const templateSchema = z.strictObject({
   name: z.string().min(1).max(200),
@@ -105,7 +115,11 @@ export type ApiKey = z.infer<typeof keySchema>;
 
 export const answerSchema = z.discriminatedUnion("result", [
   z.strictObject({ result: z.literal("accepted"), kind: z.string(), id: z.string(), version: z.number().int() }),
-  z.strictObject({ result: z.literal("rejected"), reason: z.enum(["invalid", "not_found", "version_conflict", "not_allowed_in_state"]), detail: z.string() }),
+  z.strictObject({
+    result: z.literal("rejected"),
+    reason: z.enum(["invalid", "not_found", "version_conflict", "not_allowed_in_state"]),
+    detail: z.string(),
+  }),
 ]);
 export type Answer = z.infer<typeof answerSchema>;
 

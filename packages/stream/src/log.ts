@@ -89,9 +89,23 @@ export interface SourceOptions {
  * revoked. After revoked (or a commit answered "fenced") the stage drops that partition's work: another member has it.
  */
 export type SourceEvent =
-  | { readonly kind: "assigned"; readonly topic: string; readonly partition: number; readonly generation: number; readonly committed: Committed | undefined; readonly earliest: number }
+  | {
+      readonly kind: "assigned";
+      readonly topic: string;
+      readonly partition: number;
+      readonly generation: number;
+      readonly committed: Committed | undefined;
+      readonly earliest: number;
+    }
   | { readonly kind: "revoked"; readonly topic: string; readonly partition: number; readonly generation: number }
-  | { readonly kind: "records"; readonly topic: string; readonly partition: number; readonly generation: number; readonly records: readonly LogRecord[]; /** End of the partition when it was read: caught up when the last offset + 1 equals it. */ readonly end: number }
+  | {
+      readonly kind: "records";
+      readonly topic: string;
+      readonly partition: number;
+      readonly generation: number;
+      readonly records: readonly LogRecord[] /** End of the partition when it was read: caught up when the last offset + 1 equals it. */;
+      readonly end: number;
+    }
   /** Nothing came within wait_ms. */
   | { readonly kind: "idle" };
 
