@@ -1,0 +1,32 @@
+/** Asks the coordinator for something and waits for its answer, which it writes to control under the command's id. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Codec } from "@assay/schemas/codec";
+import { topics } from "@assay/schemas/topics";
+import type { Log } from "@assay/stream/log";
+import type { CommandBody } from "./commands";
+import type { Answer } from "./entities";
+import type { ControlView } from "./follow";
+
+const answer_wait_ms_max = 15_000;
+const answer_poll_ms = 50;
+
+/** The coordinator didn't answer in time; the command stands in the log and may still be carried out. */
+export class NoAnswerError extends Error {
+  override readonly name = "NoAnswerError";
+}
+
+export async function ask(log: Log, codec: Codec, control: ControlView, body: CommandBody, by: string): Promise<Answer> {
+  const command_id = randomUUID();
+  const { type, ...rest } = body;
+  const value = codec.encode("Command", { command_id, at: Date.now(), by, type, body: JSON.stringify(rest) });
+  await log.append([{ topic: topics.commands.name, key: "id" in body ? body.id : type, value }]);
+  const deadline = Date.now() + answer_wait_ms_max;
+  while (Date.now() < deadline) {
+    await control.refresh();
+    const answer = control.answerTo(command_id);
+    if (answer) return answer;
+    await sleep(answer_poll_ms);
+  }
+  throw new NoAnswerError(`no answer to ${type} within ${answer_wait_ms_max} ms: is the correlator, which coordinates, running?`);
+}

@@ -1,0 +1,159 @@
+/**
+ * ControlView: control's current state and its versions, read by following assay.control. Every process has its own; none writes.
+ *
+ * The topic has one partition. refresh() reads to its current end, so what was appended before the call is seen after it.
+ */
+import type { Codec } from "@assay/schemas/codec";
+import type { ControlRecord } from "@assay/schemas/generated/types";
+import { topics } from "@assay/schemas/topics";
+import type { Log } from "@assay/stream/log";
+import { type Answer, answerSchema, type EntityKind, type EntityTypes, entitySchemas } from "./entities";
+
+export interface Versioned<T> {
+  readonly id: string;
+  readonly version: number;
+  readonly at: number;
+  /** Event time from which windows see this version. */
+  readonly effective_from: number;
+  readonly value: T;
+}
+
+const readBatchRecords = 500;
+/** Answers kept for askers and for the coordinator's memory of what it has done. */
+const answersMax = 20_000;
+
+export class ControlView {
+  /** Versions by kind and id, oldest first. */
+  private readonly entities = new Map<EntityKind, Map<string, Versioned<EntityTypes[EntityKind]>[]>>();
+  private readonly answers = new Map<string, Answer>();
+  private next = 0;
+  private refreshing: Promise<void> | undefined;
+  private queued: Promise<void> | undefined;
+
+  private constructor(
+    private readonly log: Log,
+    private readonly codec: Codec,
+  ) {}
+
+  /** Reads all of control. The topic must exist. */
+  static async open(log: Log, codec: Codec): Promise<ControlView> {
+    const view = new ControlView(log, codec);
+    await view.refresh();
+    return view;
+  }
+
+  /** Callers share reads: one that starts while a read is under way gets the read after it, so its promise still holds. */
+  refresh(): Promise<void> {
+    if (!this.refreshing) {
+      this.refreshing = this.readToEnd().finally(() => {
+        this.refreshing = undefined;
+      });
+      return this.refreshing;
+    }
+    this.queued ??= this.refreshing
+      .catch(() => undefined)
+      .then(() => {
+        this.queued = undefined;
+        return this.refresh();
+      });
+    return this.queued;
+  }
+
+  /** The newest version, in force or not yet. */
+  latest<K extends EntityKind>(kind: K, id: string): Versioned<EntityTypes[K]> | undefined {
+    return this.versions(kind, id).at(-1);
+  }
+
+  /** The newest version of each entity of a kind. */
+  all<K extends EntityKind>(kind: K): Versioned<EntityTypes[K]>[] {
+    return [...(this.entities.get(kind)?.keys() ?? [])].flatMap((id) => this.latest(kind, id) ?? []);
+  }
+
+  /** The version in force at an event time of each entity that had one. */
+  at<K extends EntityKind>(kind: K, event_time: number): Versioned<EntityTypes[K]>[] {
+    return [...(this.entities.get(kind)?.keys() ?? [])].flatMap((id) => this.versionAt(kind, id, event_time) ?? []);
+  }
+
+  versionAt<K extends EntityKind>(kind: K, id: string, event_time: number): Versioned<EntityTypes[K]> | undefined {
+    return this.versions(kind, id).findLast((v) => v.effective_from <= event_time);
+  }
+
+  versions<K extends EntityKind>(kind: K, id: string): readonly Versioned<EntityTypes[K]>[] {
+    return (this.entities.get(kind)?.get(id) ?? []) as unknown as readonly Versioned<EntityTypes[K]>[];
+  }
+
+  answerTo(command_id: string): Answer | undefined {
+    return this.answers.get(command_id);
+  }
+
+  /** Grows when anything but an answer changed: for caches of what was derived from control. */
+  get revision(): number {
+    return this.changes;
+  }
+  private changes = 0;
+
+  private async readToEnd(): Promise<void> {
+    const { name } = topics.control;
+    const { end } = await this.log.bounds(name, 0);
+    while (this.next < end) {
+      const records = await this.log.read(name, 0, this.next, readBatchRecords);
+      for (const record of records) {
+        if (record.value) this.applyWire(record.value, record.offset);
+      }
+      const last = records.at(-1);
+      if (!last) break;
+      this.next = last.offset + 1;
+    }
+  }
+
+  private applyWire(value: Buffer, offset: number): void {
+    const decoded = this.codec.decode(value);
+    if (decoded.name !== "ControlRecord") {
+      const detail = decoded.name === "undecodable" ? decoded.detail : decoded.name;
+      throw new Error(`record ${offset} of ${topics.control.name} isn't a control record: ${detail}`);
+    }
+    this.apply(decoded.value);
+  }
+
+  /** Also used by the coordinator, which sees its own records at once. */
+  apply(record: ControlRecord): void {
+    const body: unknown = JSON.parse(record.body);
+    if (record.kind === "answer") {
+      this.answers.set(record.id, answerSchema.parse(body));
+      const oldest = this.answers.size > answersMax ? this.answers.keys().next().value : undefined;
+      if (oldest !== undefined) this.answers.delete(oldest);
+      return;
+    }
+    const schema = entitySchemas[record.kind as EntityKind];
+    if (!schema) return; // of a newer release: this one has no use for it
+    const kind = record.kind as EntityKind;
+    const byId = this.entities.get(kind) ?? new Map<string, Versioned<EntityTypes[EntityKind]>[]>();
+    this.entities.set(kind, byId);
+    const versions = byId.get(record.id) ?? [];
+    byId.set(record.id, versions);
+    if (versions.some((v) => v.version >= record.version)) return;
+    versions.push({
+      id: record.id,
+      version: record.version,
+      at: record.at,
+      effective_from: record.effective_from,
+      value: schema.parse(body),
+    });
+    if (versions.length > versionsMax[kind]) versions.shift();
+    this.changes++;
+  }
+}
+
+/**
+ * Versions of one entity kept in memory, enough for windows within the spool horizon. Packages are large; agents and keys are
+ * only ever asked for their newest.
+ */
+const versionsMax: Readonly<Record<EntityKind, number>> = {
+  application: 100,
+  host: 100,
+  template: 100,
+  assessment: 100,
+  package: 20,
+  agent: 1,
+  key: 1,
+};
