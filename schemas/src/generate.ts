@@ -1,11 +1,12 @@
 /**
  * `npm run generate`, schemas part: reads avro/*.avsc, freezes each changed schema as a new version under versions/ with an
- * id of its own, and writes the TypeScript types and the embedded schemas. Refuses a change that current code could not read
- * old records with. Run from dist/, so the folder is found from this file.
+ * id of its own, and writes the TypeScript types, the embedded schemas and a golden record of each new version. Refuses a change
+ * that current code could not read old records with. Run from dist/, so the folder is found from this file.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Schema, Type } from "avsc";
+import { writeMissingGolden } from "./golden";
 
 interface Version {
   readonly id: number;
@@ -31,6 +32,10 @@ function main(root: string): void {
   mkdirSync(join(root, "src/generated"), { recursive: true });
   writeFileSync(join(root, "src/generated/types.ts"), typesSource(schemas));
   writeFileSync(join(root, "src/generated/schemas.ts"), schemasSource(root, versions));
+  writeMissingGolden(
+    root,
+    versions.map((version) => ({ ...version, schema: readFrozen(root, version) })),
+  );
 }
 
 /** Appends a version for each schema whose canonical form changed; returns all versions, oldest first. */
