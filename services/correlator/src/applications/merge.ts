@@ -1,0 +1,122 @@
+/**
+ * The application-window stage: partials in, application windows out. It keeps the newest revision per contributor and window and
+ * derives everything else, so it doesn't matter in which order partials come, or how often.
+ *
+ * A window goes out when every live contributor's watermark has passed its end, and again under a newer revision when a partial
+ * changes it later.
+ */
+import type { Codec } from "@assay/schemas/codec";
+import type { ApplicationPartial, ApplicationWindow } from "@assay/schemas/generated/types";
+import { topics } from "@assay/schemas/topics";
+import type { LogRecord, NewRecord } from "@assay/stream/log";
+import type { StateForm } from "@assay/stream/stage";
+import { contributions_kept_ms } from "./contribute";
+import { joinFlows } from "./join-flows";
+import { isHostLocal, networkScope } from "./network-scope";
+
+/** A contributor this many windows behind the others is taken for idle and no longer waited for. */
+export const idle_contributor_windows = 30;
+
+interface MergeWindow {
+  partials: Record<string, ApplicationPartial>;
+  sent: boolean;
+}
+interface MergeApplication {
+  watermarks: Record<string, number>;
+  windows: Record<string, MergeWindow>;
+}
+export interface MergeState {
+  readonly applications: Map<string, MergeApplication>;
+  dirty: boolean;
+}
+
+export const mergeState: StateForm<MergeState> = {
+  version: 1,
+  buckets: 1,
+  empty: () => ({ applications: new Map(), dirty: false }),
+  restore: (_, [bucket]) => ({
+    applications: new Map(Object.entries((bucket as Record<string, MergeApplication> | undefined) ?? {})),
+    dirty: false,
+  }),
+  takeDirty: (state) => {
+    const dirty = state.dirty ? [0] : [];
+    state.dirty = false;
+    return dirty;
+  },
+  snapshot: (state) => (state.applications.size > 0 ? Object.fromEntries(state.applications) : undefined),
+};
+
+export function reducePartial(state: MergeState, record: LogRecord, outputs: NewRecord[], codec: Codec): void {
+  if (!record.value) return;
+  const decoded = codec.decode(record.value);
+  if (decoded.name !== "ApplicationPartial")
+    throw new Error(`${topics.applicationPartials.name} holds ${decoded.name} at offset ${record.offset}`);
+  const partial = decoded.value;
+  const application = state.applications.get(partial.application_id) ?? { watermarks: {}, windows: {} };
+  const window = application.windows[partial.window_start] ?? { partials: {}, sent: false };
+  const known = window.partials[partial.contributor];
+  if (known && known.revision >= partial.revision) return;
+  state.applications.set(partial.application_id, application);
+  state.dirty = true;
+  window.partials[partial.contributor] = partial;
+  application.windows[partial.window_start] = window;
+  application.watermarks[partial.contributor] = Math.max(application.watermarks[partial.contributor] ?? 0, partial.watermark);
+
+  const newest = Math.max(...Object.values(application.watermarks));
+  const idle = newest - idle_contributor_windows * (partial.window_end - partial.window_start);
+  const watermark = Math.min(...Object.values(application.watermarks).filter((w) => w > idle));
+  const starts = Object.keys(application.windows)
+    .map(Number)
+    .sort((a, b) => a - b);
+  for (const start of starts) {
+    const candidate = application.windows[start];
+    const end = Object.values(candidate?.partials ?? {})[0]?.window_end ?? 0;
+    if (!candidate || end > watermark) continue;
+    if (!candidate.sent || start === partial.window_start) {
+      const merged = mergePartials(Object.values(candidate.partials), record.offset + 1, candidate.sent);
+      candidate.sent = true;
+      outputs.push({
+        topic: topics.applicationWindows.name,
+        key: partial.application_id,
+        value: codec.encode("ApplicationWindow", merged),
+        timestamp: record.timestamp,
+      });
+    }
+    if (end + contributions_kept_ms <= newest) delete application.windows[start];
+  }
+}
+
+export function mergePartials(partials: readonly ApplicationPartial[], revision: number, late: boolean): ApplicationWindow {
+  const [first] = partials;
+  if (!first) throw new Error("an application window without partials");
+  const ordered = [...partials].sort((a, b) => a.contributor - b.contributor);
+  const hosts = new Map(ordered.flatMap((p) => p.hosts).map((h) => [h.host_id, h]));
+  return {
+    application_id: first.application_id,
+    application_version: Math.max(...partials.map((p) => p.application_version)),
+    window_start: first.window_start,
+    window_end: first.window_end,
+    revision,
+    late,
+    hosts: [...hosts.values()],
+    flows: joinFlows({
+      hosts,
+      flows: ordered.flatMap((p) => p.flows),
+      listeners: ordered.flatMap((p) => p.listeners),
+      hostOfAddress: hostOfAddress(ordered),
+    }),
+    cut: partials.reduce((total, p) => total + p.cut, 0),
+  };
+}
+
+function hostOfAddress(partials: readonly ApplicationPartial[]): Map<string, string> {
+  const owner = new Map<string, string>();
+  for (const partial of partials) {
+    for (const [host_id, addresses] of Object.entries(partial.addresses)) {
+      for (const address of addresses) {
+        if (!isHostLocal(networkScope(address))) owner.set(address, host_id);
+      }
+    }
+  }
+  return owner;
+}

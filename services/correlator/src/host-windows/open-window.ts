@@ -1,0 +1,159 @@
+/** A host window that is still open (or a supplement being gathered): distinct observations with their event times. */
+import type { CollectorState, ConnectionEvent, KindCount, ListenerEvent, ProcessEvent } from "@assay/schemas/generated/types";
+import { type TelemetryKind, telemetryKinds } from "@assay/schemas/kinds";
+import { addTime, type OpenTimes, startTimes } from "./event-times";
+
+/** Distinct observations of one kind in one host window; what is past it is counted as cut. */
+export const observations_per_kind_max = 10_000;
+/** Source ports told apart in one connection observation. */
+const source_ports_max = 1_024;
+
+export interface Folded<E> {
+  event: E;
+  times: OpenTimes;
+}
+export interface FoldedConnection extends Folded<ConnectionEvent> {
+  source_ports: number[];
+}
+
+export interface OpenWindow {
+  readonly start: number;
+  /** The batch that first had a share in it. */
+  incarnation_from: number;
+  seq_from: number;
+  received_through: number;
+  /** The agent watched during [covered_from, covered_to); equal where it didn't. */
+  covered_from: number;
+  covered_to: number;
+  processes: Record<string, Folded<ProcessEvent>>;
+  connections: Record<string, FoldedConnection>;
+  listeners: Record<string, Folded<ListenerEvent>>;
+  distinct: Record<TelemetryKind, number>;
+  windowed: Record<TelemetryKind, number>;
+  folded: Record<TelemetryKind, number>;
+  cut: Record<TelemetryKind, number>;
+  collectors: Record<string, CollectorState>;
+}
+
+export function zeroByKind(): Record<TelemetryKind, number> {
+  return { processes: 0, connections: 0, listeners: 0 };
+}
+
+export function openWindow(start: number, incarnation: number, seq: number): OpenWindow {
+  return {
+    start,
+    incarnation_from: incarnation,
+    seq_from: seq,
+    received_through: 0,
+    covered_from: start,
+    covered_to: start,
+    processes: {},
+    connections: {},
+    listeners: {},
+    distinct: zeroByKind(),
+    windowed: zeroByKind(),
+    folded: zeroByKind(),
+    cut: zeroByKind(),
+    collectors: {},
+  };
+}
+
+// The fold keys: every field that rules can read, and the finding's evidence shows, except times, process ids and source ports.
+
+const processKey = (e: ProcessEvent): string =>
+  [
+    e.image,
+    e.image_deleted,
+    e.command_line,
+    e.current_directory,
+    e.user,
+    e.parent_image,
+    e.parent_command_line,
+    e.parent_user,
+    e.parent_listens.join(","),
+    e.ancestors.join("\u0001"),
+  ].join("\u0000");
+
+const connectionKey = (e: ConnectionEvent): string =>
+  [e.protocol, e.side, e.source_address, e.destination_address, e.destination_port, e.image, e.command_line, e.user].join(
+    "\u0000",
+  );
+
+const listenerKey = (e: ListenerEvent): string =>
+  [e.protocol, e.address, e.port, e.image, e.command_line, e.user, e.application_protocol, e.channel].join("\u0000");
+
+export function addProcess(window: OpenWindow, event: ProcessEvent, at: number): void {
+  fold(window, "processes", window.processes, processKey(event), event, at);
+}
+
+export function addListener(window: OpenWindow, event: ListenerEvent, at: number): void {
+  fold(window, "listeners", window.listeners, listenerKey(event), event, at);
+}
+
+export function addConnection(window: OpenWindow, event: ConnectionEvent, at: number): void {
+  const key = connectionKey(event);
+  const kept = fold(window, "connections", window.connections, key, event, at, (folded) => ({ ...folded, source_ports: [] }));
+  if (kept && kept.source_ports.length < source_ports_max && !kept.source_ports.includes(event.source_port)) {
+    kept.source_ports.push(event.source_port);
+  }
+}
+
+function fold<E extends ProcessEvent | ConnectionEvent | ListenerEvent, F extends Folded<E> = Folded<E>>(
+  window: OpenWindow,
+  kind: TelemetryKind,
+  into: Record<string, F>,
+  key: string,
+  event: E,
+  at: number,
+  extend: (folded: Folded<E>) => F = (folded) => folded as F,
+): F | undefined {
+  window.windowed[kind]++;
+  const known = into[key];
+  if (known) {
+    window.folded[kind]++;
+    addTime(known.times, at, window.start);
+    return known;
+  }
+  if (window.distinct[kind] >= observations_per_kind_max) {
+    window.cut[kind]++;
+    return undefined;
+  }
+  window.distinct[kind]++;
+  const fresh = extend({ event, times: startTimes(at, window.start) });
+  into[key] = fresh;
+  return fresh;
+}
+
+const badness = { ok: 0, partial: 1, failed: 2 } as const;
+
+/** Keeps the worst state that each collector was in. */
+export function noteCollectors(window: OpenWindow, states: readonly CollectorState[]): void {
+  for (const state of states) {
+    const known = window.collectors[state.collector];
+    if (!known || badness[state.status] > badness[known.status]) window.collectors[state.collector] = state;
+  }
+}
+
+/** The agent watched during [from, to). A gap inside the window leaves the later piece: coverage is never overstated. */
+export function extendCoverage(window: OpenWindow, from: number, to: number, window_ms: number): void {
+  const start = Math.max(window.start, from);
+  const end = Math.min(window.start + window_ms, to);
+  if (end <= start) return;
+  if (window.covered_to === window.covered_from || start > window.covered_to) {
+    window.covered_from = start;
+    window.covered_to = end;
+  } else {
+    window.covered_from = Math.min(window.covered_from, start);
+    window.covered_to = Math.max(window.covered_to, end);
+  }
+}
+
+export function kindCounts(window: OpenWindow, duplicates: Record<TelemetryKind, number>): KindCount[] {
+  return telemetryKinds.map((kind) => ({
+    kind,
+    windowed: window.windowed[kind],
+    folded: window.folded[kind],
+    cut: window.cut[kind],
+    duplicates: duplicates[kind],
+  }));
+}

@@ -1,0 +1,246 @@
+/**
+ * The host-window stage: telemetry in, host windows out. A host's windows close on its own completeness and on nothing else, so they
+ * are a function of its own records alone:
+ *
+ *   batch at or below the mark ──────────────► duplicates, counted in the host's next part
+ *   event in a window that has closed ───────► supplement, cut at once
+ *   event in an open window ─────────────────► waits; the window closes when complete_through ≥ its end + lateness,
+ *                                              or when the host is silent (HostSilent)
+ *
+ * Parts leave with growing (incarnation, seq_to, window_start).
+ */
+import type { Codec } from "@assay/schemas/codec";
+import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
+import type { HostSilent, HostWindow, TelemetryBatch } from "@assay/schemas/generated/types";
+import { telemetryKinds } from "@assay/schemas/kinds";
+import { topics } from "@assay/schemas/topics";
+import type { LogRecord, NewRecord } from "@assay/stream/log";
+import { contribute, noteSilence } from "../applications/contribute";
+import { clockOffset } from "./clock";
+import { closePart, type Membership } from "./close-part";
+import { noListeners, noteListener, noteUse } from "./listeners-in-use";
+import {
+  addConnection,
+  addListener,
+  addProcess,
+  extendCoverage,
+  noteCollectors,
+  type OpenWindow,
+  openWindow,
+  zeroByKind,
+} from "./open-window";
+import { bucketOf, type HostState, type PartitionState } from "./state";
+
+export interface HostWindowSettings {
+  readonly window_ms: number;
+  readonly lateness_ms: number;
+}
+
+/** Windows without events that one batch may open: an agent that claims to have watched for longer leaves a gap in coverage. */
+export const quiet_windows_per_batch_max = 1_000;
+/** An event time this far past its batch's acceptance can't be right; it is moved back to there. */
+const future_ms_max = 5_000;
+
+export function reduceTelemetry(
+  state: PartitionState,
+  record: LogRecord,
+  outputs: NewRecord[],
+  codec: Codec,
+  membership: Membership,
+  settings: HostWindowSettings,
+): void {
+  const refuse = (reason: DeadLetterReason, detail: string) => outputs.push(deadLetter(codec, record, reason, detail));
+  if (!record.value) return;
+  const decoded = codec.decode(record.value);
+  if (decoded.name === "undecodable") {
+    refuse(decoded.reason, decoded.detail);
+    return;
+  }
+  if (decoded.name !== "TelemetryBatch" && decoded.name !== "HostSilent") {
+    refuse("unexpected_schema", `${decoded.name} on ${topics.telemetry.name}`);
+    return;
+  }
+  const key = record.key?.toString() ?? "";
+  if (decoded.value.host_id !== key) {
+    refuse("wrong_host", `a record of host ${decoded.value.host_id} under the key ${key}`);
+    return;
+  }
+  const emit = (host: HostState, part: HostWindow) => {
+    outputs.push({
+      topic: topics.hostWindows.name,
+      key: host.host_id,
+      value: codec.encode("HostWindow", part),
+      timestamp: record.timestamp,
+    });
+    contribute(state.contributions, part, host.closed_through);
+  };
+  if (decoded.name === "HostSilent") applySilence(state, decoded.value, membership, settings, emit);
+  else applyBatch(state, decoded.value, record.timestamp, membership, settings, emit);
+  outputs.push(...state.contributions.take(codec, state.partition, record.offset + 1, record.timestamp, settings.window_ms));
+}
+
+type Emit = (host: HostState, part: HostWindow) => void;
+
+function applyBatch(
+  state: PartitionState,
+  batch: TelemetryBatch,
+  received_at: number,
+  membership: Membership,
+  settings: HostWindowSettings,
+  emit: Emit,
+): void {
+  const host = state.hosts.get(batch.host_id) ?? newHost(batch);
+  state.hosts.set(host.host_id, host);
+  state.dirty.add(bucketOf(host.host_id));
+  if (batch.incarnation < host.incarnation || (batch.incarnation === host.incarnation && batch.seq <= host.seq)) {
+    for (const kind of telemetryKinds) host.duplicates[kind] += batch[kind].length;
+    return;
+  }
+  host.clock_offset_ms = clockOffset(host.clock_offset_ms, batch.sent_at, received_at);
+  const observed_from = batch.observed_from + host.clock_offset_ms;
+  const complete_through = batch.complete_through + host.clock_offset_ms;
+  if (observed_from > host.complete_through) host.covered_since = observed_from;
+  Object.assign(host, {
+    host_name: batch.host_name,
+    agent_version: batch.agent_version,
+    agent_tags: batch.tags,
+    incarnation: batch.incarnation,
+    seq: batch.seq,
+    received_at,
+    silent: false,
+    complete_through: Math.max(host.complete_through, complete_through),
+  });
+  host.drops.push(...batch.drops);
+
+  openCovered(host, observed_from, complete_through, settings.window_ms);
+  const supplements = addEvents(host, batch, received_at, settings.window_ms);
+  const byStart = (a: OpenWindow, b: OpenWindow) => a.start - b.start;
+  for (const supplement of [...supplements.values()].sort(byStart)) {
+    noteCollectors(supplement, batch.collectors);
+    emit(host, closePart(host, supplement, "supplement", membership, settings.window_ms));
+  }
+  for (const window of Object.values(host.open).sort(byStart)) {
+    noteCollectors(window, batch.collectors);
+    if (window.start + settings.window_ms + settings.lateness_ms > host.complete_through) continue;
+    close(host, window, "complete", membership, settings.window_ms, emit);
+  }
+}
+
+function applySilence(
+  state: PartitionState,
+  silent: HostSilent,
+  membership: Membership,
+  settings: HostWindowSettings,
+  emit: Emit,
+): void {
+  const host = state.hosts.get(silent.host_id);
+  if (!host || host.silent || host.incarnation !== silent.incarnation || host.seq !== silent.seq) return;
+  state.dirty.add(bucketOf(host.host_id));
+  host.silent = true;
+  for (const window of Object.values(host.open).sort((a, b) => a.start - b.start)) {
+    close(host, window, "silent", membership, settings.window_ms, emit);
+  }
+  noteSilence(state.contributions, host.host_id);
+}
+
+function close(
+  host: HostState,
+  window: OpenWindow,
+  by: "complete" | "silent",
+  membership: Membership,
+  window_ms: number,
+  emit: Emit,
+): void {
+  delete host.open[window.start];
+  host.closed_through = Math.max(host.closed_through, window.start + window_ms);
+  emit(host, closePart(host, window, by, membership, window_ms));
+}
+
+/** Opens the windows that the agent says it has watched, so that a quiet window is told apart from an unwatched one. */
+function openCovered(host: HostState, observed_from: number, complete_through: number, window_ms: number): void {
+  const edge = (at: number) => Math.floor(at / window_ms) * window_ms;
+  const last = edge(complete_through - 1);
+  const first = Math.max(edge(observed_from), host.closed_through, last - (quiet_windows_per_batch_max - 1) * window_ms);
+  for (let start = first; start <= last; start += window_ms) {
+    const window = windowAt(host, start);
+    extendCoverage(window, observed_from, complete_through, window_ms);
+  }
+}
+
+function windowAt(host: HostState, start: number): OpenWindow {
+  const known = host.open[start];
+  if (known) return known;
+  const fresh = openWindow(start, host.incarnation, host.seq);
+  host.open[start] = fresh;
+  return fresh;
+}
+
+/** Puts each event into its open window; returns the supplements, by window start, for windows that have closed. */
+function addEvents(host: HostState, batch: TelemetryBatch, received_at: number, window_ms: number): Map<number, OpenWindow> {
+  const supplements = new Map<number, OpenWindow>();
+  const latest = received_at + future_ms_max;
+  const place = (agent_time: number): { at: number; window: OpenWindow } => {
+    const at = Math.min(agent_time + host.clock_offset_ms, latest);
+    const start = Math.floor(at / window_ms) * window_ms;
+    let window = start + window_ms <= host.closed_through ? supplements.get(start) : windowAt(host, start);
+    if (!window) {
+      window = openWindow(start, batch.incarnation, batch.seq);
+      supplements.set(start, window);
+    }
+    window.received_through = Math.max(window.received_through, received_at);
+    return { at, window };
+  };
+  for (const event of batch.processes) {
+    const { at, window } = place(event.at);
+    addProcess(window, event, at);
+  }
+  for (const event of batch.connections) {
+    const { at, window } = place(event.at);
+    addConnection(window, event, at);
+    noteUse(host.in_use, event, at);
+  }
+  for (const event of batch.listeners) {
+    const { at, window } = place(event.at);
+    addListener(window, event, at);
+    noteListener(host.in_use, event, at, host.covered_since);
+  }
+  return supplements;
+}
+
+function newHost(batch: TelemetryBatch): HostState {
+  return {
+    host_id: batch.host_id,
+    host_name: batch.host_name,
+    agent_version: batch.agent_version,
+    agent_tags: {},
+    incarnation: 0,
+    seq: 0,
+    received_at: 0,
+    clock_offset_ms: 0,
+    covered_since: 0,
+    complete_through: 0,
+    closed_through: 0,
+    silent: false,
+    open: {},
+    duplicates: zeroByKind(),
+    drops: [],
+    in_use: noListeners(),
+  };
+}
+
+function deadLetter(codec: Codec, record: LogRecord, reason: DeadLetterReason, detail: string): NewRecord {
+  const value = codec.encode("DeadLetter", {
+    at: record.timestamp,
+    service: "correlator",
+    reason,
+    detail,
+    topic: record.topic,
+    partition: record.partition,
+    offset: record.offset,
+    host_id: record.key?.toString() ?? "",
+    key: record.key,
+    value: record.value,
+    record_timestamp: record.timestamp,
+  });
+  return { topic: topics.deadLetters.name, key: record.key, value };
+}

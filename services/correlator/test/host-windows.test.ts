@@ -1,0 +1,262 @@
+import type { HostWindow } from "@assay/schemas/generated/types";
+import { topics } from "@assay/schemas/topics";
+import { decodeTimes, times_max } from "../src/host-windows/event-times";
+import { batch, codec, connectionEvent, listenerEvent, Partition, processEvent, windowed } from "./given";
+
+const settings = { window_ms: 10_000, lateness_ms: 2_000 };
+const spans = (parts: HostWindow[]) => parts.map((p) => [p.window_start, p.closed_by, windowed(p)]);
+
+test("a window closes when its own host has told everything through its end plus the lateness", () => {
+  const partition = new Partition(settings);
+  expect(partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 11_999, sent_at: 12_000 }))).toEqual(
+    [],
+  );
+  const parts = partition.tell(batch({ seq: 2, complete_through: 12_000, sent_at: 12_001 }));
+  expect(spans(parts)).toEqual([[0, "complete", 1]]);
+});
+
+test("what other hosts do doesn't close a host's window", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 2_000, sent_at: 2_000 }));
+  const parts = partition.tell(batch({ host_id: "h2", seq: 1, complete_through: 50_000, sent_at: 50_000 }));
+  expect(parts.map((p) => p.host_id)).toEqual(["h2", "h2", "h2", "h2"]);
+});
+
+test("an event for a window that has closed becomes a supplement, at once", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 12_000, sent_at: 12_000 }));
+  const parts = partition.tell(batch({ seq: 2, processes: [processEvent(9_000)], complete_through: 13_000, sent_at: 13_000 }));
+  expect(spans(parts)).toEqual([[0, "supplement", 1]]);
+  expect(parts[0]).toMatchObject({ seq_from: 2, seq_to: 2, covered_from: 0, covered_to: 0 });
+});
+
+// Kafka Streams' documented example of windows with grace: size 2, grace 1, times 0 1 2 1 0 5 0.
+test("keeps the counts of the published example of final window results, its late record as a supplement", () => {
+  const partition = new Partition({ window_ms: 2, lateness_ms: 1 });
+  let stream_time = 0;
+  const parts = [0, 1, 2, 1, 0, 5, 0].flatMap((at, i) => {
+    stream_time = Math.max(stream_time, at);
+    return partition.tell(batch({ seq: i + 1, processes: [processEvent(at)], complete_through: stream_time, sent_at: 10 }));
+  });
+  expect(spans(parts)).toEqual([
+    [0, "complete", 4],
+    [2, "complete", 1],
+    [0, "supplement", 1],
+  ]);
+});
+
+test("a repeated batch counts as duplicates, told with the host's next part", () => {
+  const partition = new Partition(settings);
+  const first = batch({ seq: 1, processes: [processEvent(1_000), processEvent(2_000)], complete_through: 5_000, sent_at: 5_000 });
+  partition.tell(first);
+  expect(partition.tell(first)).toEqual([]);
+  const [part] = partition.tell(batch({ seq: 2, complete_through: 12_000, sent_at: 12_000 }));
+  expect(part?.counts.find((c) => c.kind === "processes")).toEqual({
+    kind: "processes",
+    windowed: 2,
+    folded: 1,
+    cut: 0,
+    duplicates: 2,
+  });
+});
+
+test("a new incarnation starts over at 1, and an older one that comes late is a duplicate", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ incarnation: 5, seq: 9, complete_through: 3_000, sent_at: 3_000 }));
+  partition.tell(
+    batch({
+      incarnation: 6,
+      seq: 1,
+      observed_from: 4_000,
+      processes: [processEvent(4_500)],
+      complete_through: 5_000,
+      sent_at: 5_000,
+    }),
+  );
+  partition.tell(batch({ incarnation: 5, seq: 10, processes: [processEvent(4_600)], complete_through: 5_000, sent_at: 5_000 }));
+  const [part] = partition.tell(
+    batch({ incarnation: 6, seq: 2, observed_from: 4_000, complete_through: 12_000, sent_at: 12_000 }),
+  );
+  expect(part).toMatchObject({ incarnation: 6, seq_from: 0, seq_to: 2, covered_from: 4_000, covered_to: 10_000 });
+  expect(part?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 1, duplicates: 1 });
+});
+
+test("a quiet window that the agent watched is told, an unwatched one isn't", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, observed_from: 3_000, complete_through: 12_000, sent_at: 12_000 }));
+  const parts = partition.tell(
+    batch({ incarnation: 2, seq: 1, observed_from: 50_000, complete_through: 62_000, sent_at: 62_000 }),
+  );
+  const all = [...partition.windows()];
+  expect(all.map((p) => [p.window_start, p.covered_from, p.covered_to])).toEqual([
+    [0, 3_000, 10_000],
+    [10_000, 10_000, 12_000],
+    [50_000, 50_000, 60_000],
+  ]);
+  expect(parts).toHaveLength(2);
+});
+
+test.each([
+  ["an hour ahead", 3_600_000],
+  ["an hour behind", -3_600_000],
+])("corrects a clock that is %s, and says by how much", (_, ahead) => {
+  const partition = new Partition(settings);
+  const t = (at: number) => 10_000_000 + at + ahead;
+  partition.tell(
+    batch({ seq: 1, processes: [processEvent(t(1_000))], observed_from: t(0), complete_through: t(2_000), sent_at: t(2_000) }),
+    10_002_000,
+  );
+  const [part] = partition.tell(
+    batch({ seq: 2, observed_from: t(0), complete_through: t(12_000), sent_at: t(12_000) }),
+    10_012_040,
+  );
+  expect(part).toMatchObject({ window_start: 10_000_000, clock_offset_ms: -ahead });
+  expect(part?.processes[0]?.times.first).toBe(10_001_000);
+});
+
+test("a clock within five seconds is taken as it is", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 12_000, sent_at: 12_000 }), 16_900);
+  expect(partition.windows()[0]).toMatchObject({ window_start: 0, clock_offset_ms: 0 });
+});
+
+test("silence closes what is open, once, and only when no batch came after it was told", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 2_000, sent_at: 2_000 }));
+  const silent = (seq: number) =>
+    partition.feed({
+      key: "h1",
+      timestamp: 70_000,
+      value: codec.encode("HostSilent", {
+        host_id: "h1",
+        incarnation: 1,
+        seq,
+        silent_since: 2_000,
+        at: 70_000,
+        timeout_ms: 60_000,
+      }),
+    });
+  expect(silent(0)).toEqual([]);
+  expect(spans(silent(1))).toEqual([[0, "silent", 1]]);
+  expect(silent(1)).toEqual([]);
+  const spool = partition.tell(
+    batch({ seq: 2, processes: [processEvent(3_000), processEvent(11_000)], complete_through: 22_000, sent_at: 80_000 }),
+    80_000,
+  );
+  expect(spans(spool)).toEqual([
+    [0, "supplement", 1],
+    [10_000, "complete", 1],
+  ]);
+});
+
+test("parts leave with growing (incarnation, seq_to, window_start)", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 35_000, sent_at: 35_000 }));
+  partition.tell(
+    batch({ seq: 2, processes: [processEvent(25_000), processEvent(500)], complete_through: 62_000, sent_at: 62_000 }),
+  );
+  partition.tell(
+    batch({
+      incarnation: 2,
+      seq: 1,
+      observed_from: 62_000,
+      processes: [processEvent(700)],
+      complete_through: 82_000,
+      sent_at: 82_000,
+    }),
+  );
+  const marks = partition.windows().map((p) => [p.incarnation, p.seq_to, p.window_start] as const);
+  const sorted = [...marks].sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+  expect(marks).toEqual(sorted);
+  expect(new Set(marks.map(String)).size).toBe(marks.length);
+});
+
+test("equal activity folds into one observation that keeps every event time", () => {
+  const partition = new Partition(settings);
+  const times = [9_000, 1_000, 1_000, 4_321];
+  partition.tell(
+    batch({ seq: 1, processes: times.map((t) => processEvent(t, { pid: t })), complete_through: 12_000, sent_at: 12_000 }),
+  );
+  const [part] = partition.windows();
+  expect(part?.processes).toHaveLength(1);
+  expect(part?.processes[0]?.times).toMatchObject({ count: 4, first: 1_000, last: 9_000 });
+  expect(part && decodeTimes(part.processes[0]?.times as never, 0)).toEqual([1_000, 1_000, 4_321, 9_000]);
+});
+
+test("past the limit on event times it counts per second", () => {
+  const partition = new Partition(settings);
+  const events = Array.from({ length: times_max + 10 }, (_, i) => processEvent(i % 10_000));
+  partition.tell(batch({ seq: 1, processes: events, complete_through: 12_000, sent_at: 12_000 }));
+  const times = partition.windows()[0]?.processes[0]?.times;
+  expect(times?.count).toBe(times_max + 10);
+  expect(times?.deltas).toHaveLength(0);
+  expect(times?.per_second).toEqual([1000, 1000, 1000, 1000, 106]);
+});
+
+test("connections fold over the source port and count the distinct ones", () => {
+  const partition = new Partition(settings);
+  const connections = [40_001, 40_002, 40_002].map((source_port, i) => connectionEvent(1_000 + i, { source_port }));
+  partition.tell(batch({ seq: 1, connections, complete_through: 12_000, sent_at: 12_000 }));
+  expect(partition.windows()[0]?.connections).toMatchObject([{ connections: 2, times: { count: 3 } }]);
+});
+
+test("a listener tells since when it has been seen, and when it was last used", () => {
+  const partition = new Partition(settings);
+  const used = connectionEvent(3_000, { side: "destination" });
+  partition.tell(
+    batch({
+      seq: 1,
+      listeners: [listenerEvent(1_000), listenerEvent(1_000, { port: 22 })],
+      connections: [used],
+      complete_through: 12_000,
+      sent_at: 12_000,
+    }),
+  );
+  partition.tell(
+    batch({
+      seq: 2,
+      listeners: [listenerEvent(11_000), listenerEvent(11_000, { port: 22 })],
+      complete_through: 22_000,
+      sent_at: 22_000,
+    }),
+  );
+  const [, second] = partition.windows();
+  expect(second?.listeners.map((l) => [l.port, l.observed_since, l.last_used_at])).toEqual([
+    [5432, 1_000, 3_000],
+    [22, 1_000, 0],
+  ]);
+});
+
+test("a gap in coverage ends a listener's observation", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, listeners: [listenerEvent(1_000)], complete_through: 12_000, sent_at: 12_000 }));
+  partition.tell(
+    batch({
+      incarnation: 2,
+      seq: 1,
+      observed_from: 30_000,
+      listeners: [listenerEvent(31_000)],
+      complete_through: 42_000,
+      sent_at: 42_000,
+    }),
+  );
+  const after = partition.windows().find((w) => w.window_start === 30_000);
+  expect(after?.listeners[0]?.observed_since).toBe(31_000);
+});
+
+test.each([
+  ["not in wire format", Buffer.from("hello, this is text"), "not_wire_format"],
+  ["of an unknown schema", Buffer.from([0, 0, 0, 99, 99, 1, 2]), "unknown_schema"],
+  ["cut off", codec.encode("TelemetryBatch", batch({ seq: 1 })).subarray(0, 12), "malformed_body"],
+  ["of another schema", codec.encode("Command", { command_id: "c", at: 1, by: "x", type: "t", body: "{}" }), "unexpected_schema"],
+  ["of another host than its key says", codec.encode("TelemetryBatch", batch({ seq: 1, host_id: "h9" })), "wrong_host"],
+])("a record %s becomes a dead letter with its bytes, and harms nothing else", (_, value, reason) => {
+  const partition = new Partition(settings);
+  expect(partition.feed({ key: "h1", value, timestamp: 1 })).toEqual([]);
+  const [letter] = partition.outputs;
+  const decoded = letter?.value ? codec.decode(letter.value) : undefined;
+  expect(letter?.topic).toBe(topics.deadLetters.name);
+  expect(decoded).toMatchObject({ name: "DeadLetter", value: { reason, topic: topics.telemetry.name, offset: 0, value } });
+  partition.tell(batch({ seq: 1, processes: [processEvent(1)], complete_through: 12_000, sent_at: 12_000 }));
+  expect(spans(partition.windows())).toEqual([[0, "complete", 1]]);
+});
