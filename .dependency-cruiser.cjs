@@ -5,7 +5,8 @@ module.exports = {
   forbidden: [
     {
       name: "services-are-strangers",
-      comment: "Services never import each other: what they share crosses a topic or stands in packages/, so each can run, scale and fail alone.",
+      comment:
+        "Services never import each other: what they share crosses a topic or stands in packages/, so each can run, scale and fail alone.",
       severity: "error",
       from: { path: "^services/([^/]+)/" },
       to: { path: "^services/", pathNot: "^services/$1/" },
