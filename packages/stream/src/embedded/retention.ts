@@ -1,0 +1,124 @@
+/**
+ * What leaves the log, besides what compaction drops at append: records past their topic's retention, and old tombstones. Works in
+ * slices, so that appends wait for none of it long. The pages that it frees are used again by later appends.
+ */
+import type { Environment } from "./environment";
+import { keyPlace, offsetOfPlace, pair, partitionPlace, readFrame, readPair, recordPlace, storedBytes } from "./framing";
+import { readCommitted } from "./groups";
+import type { StoredTopic, TopicTable } from "./topic-table";
+
+/** Returns how many records it dropped. */
+export async function applyRetention(environment: Environment, topics: TopicTable, now: number): Promise<number> {
+  let dropped = 0;
+  for (const topic of topics.all()) {
+    for (let partition = 0; partition < topic.partitions; partition++) {
+      if (topic.retention_ms !== undefined) dropped += await dropExpired(environment, topic, partition, now - topic.retention_ms);
+      if (topic.cleanup !== "time") dropped += await dropTombstones(environment, topic, partition, now);
+    }
+  }
+  return dropped;
+}
+
+/** A tombstone stays this long, and until every group that reads its topic has passed it … */
+export const tombstone_min_ms = 600_000;
+/** … but no longer than this: a group may be gone for good. */
+export const tombstone_max_ms = 7 * 86_400_000;
+const slice_records = 500;
+
+interface Expired {
+  readonly place: Buffer;
+  readonly offset: number;
+  readonly key: Buffer | null;
+  readonly stored_bytes: number;
+}
+
+/** Looks at a partition's first records: one with a timestamp far ahead doesn't keep those behind it for ever. */
+async function dropExpired(environment: Environment, topic: StoredTopic, partition: number, cutoff: number): Promise<number> {
+  let dropped = 0;
+  for (;;) {
+    environment.refresh();
+    const expired: Expired[] = [];
+    let looked_at = 0;
+    let start: number | undefined;
+    const range = {
+      start: recordPlace(topic.id, partition, 0),
+      end: recordPlace(topic.id, partition + 1, 0),
+      limit: slice_records,
+    };
+    for (const { key: place, value } of environment.records.getRange(range)) {
+      const offset = offsetOfPlace(place);
+      const record = readFrame(topic.name, partition, offset, value);
+      if (record.timestamp < cutoff) {
+        if (looked_at === expired.length) start = offset + 1;
+        expired.push({ place: Buffer.from(place), offset, key: record.key, stored_bytes: storedBytes(value.length) });
+      }
+      looked_at++;
+    }
+    if (expired.length === 0) return dropped;
+    dropped += await environment.write(() => {
+      const removed = removeRecords(environment, topic, partition, expired);
+      const head_place = partitionPlace(topic.id, partition);
+      const head = readPair(environment.heads.get(head_place));
+      if (head && start !== undefined) environment.heads.put(head_place, pair(Math.max(head[0], start), head[1]));
+      return removed;
+    });
+    if (expired.length < slice_records) return dropped;
+  }
+}
+
+async function dropTombstones(environment: Environment, topic: StoredTopic, partition: number, now: number): Promise<number> {
+  let dropped = 0;
+  let from = 0;
+  const passed = passedByAll(environment, topic, partition);
+  for (;;) {
+    environment.refresh();
+    const old: Expired[] = [];
+    let looked_at = 0;
+    const range = {
+      start: recordPlace(topic.id, partition, from),
+      end: recordPlace(topic.id, partition + 1, 0),
+      limit: slice_records,
+    };
+    for (const { key } of environment.tombstones.getRange(range)) {
+      const place = Buffer.from(key);
+      const offset = offsetOfPlace(place);
+      looked_at++;
+      from = offset + 1;
+      const value = environment.records.get(place);
+      if (!value) continue;
+      const record = readFrame(topic.name, partition, offset, value);
+      const age_ms = now - record.timestamp;
+      if (age_ms < tombstone_min_ms || (offset >= passed && age_ms < tombstone_max_ms)) continue;
+      old.push({ place, offset, key: record.key, stored_bytes: storedBytes(value.length) });
+    }
+    if (old.length > 0) dropped += await environment.write(() => removeRecords(environment, topic, partition, old));
+    if (looked_at < slice_records) return dropped;
+  }
+}
+
+/** Inside a write transaction. What compaction took in the meantime is passed over. */
+function removeRecords(environment: Environment, topic: StoredTopic, partition: number, expired: readonly Expired[]): number {
+  let removed = 0;
+  let freed = 0;
+  for (const { place, offset, key, stored_bytes } of expired) {
+    if (!environment.records.removeSync(place)) continue;
+    removed++;
+    freed += stored_bytes;
+    if (topic.cleanup === "time" || !key) continue;
+    environment.tombstones.remove(place);
+    const key_place = keyPlace(topic.id, partition, key);
+    if (readPair(environment.keys.get(key_place))?.[0] === offset) environment.keys.remove(key_place);
+  }
+  environment.addUsedBytes(-freed);
+  return removed;
+}
+
+/** The offset that every group which commits on this partition has passed. */
+function passedByAll(environment: Environment, topic: StoredTopic, partition: number): number {
+  let passed = Number.POSITIVE_INFINITY;
+  for (const group of environment.groups.getKeys({})) {
+    const committed = readCommitted(environment, group, topic.name, partition);
+    if (committed) passed = Math.min(passed, committed.offset);
+  }
+  return passed;
+}
