@@ -8,14 +8,19 @@
 import { type Schema, Type, type types } from "avsc";
 
 export interface BoundsLimits {
-  readonly string_bytes_max: number;
-  readonly bytes_bytes_max: number;
+  readonly text_bytes: Limit;
+  readonly binary_bytes: Limit;
   /** Of one array or map that is a field of the record itself. */
-  readonly elements_max: number;
+  readonly elements: Limit;
   /** Of one array or map inside another. */
-  readonly nested_elements_max: number;
+  readonly nested_elements: Limit;
   /** Of all arrays and maps of the body. */
-  readonly elements_total_max: number;
+  readonly elements_total: Limit;
+}
+export interface Limit {
+  readonly max: number;
+  /** What changes it, or the constant that it is: told in the message. */
+  readonly name: string;
 }
 
 export type BoundsVerdict = { readonly within: true } | OutOfBounds;
@@ -73,6 +78,10 @@ class Cursor {
     return false;
   }
 
+  over(what: string, limit: Limit): false {
+    return this.fail("out_of_bounds", `${what} above the limit of ${limit.max} (${limit.name})`);
+  }
+
   verdict(): OutOfBounds {
     const { reason, detail } = this.failure ?? { reason: "malformed_body", detail: "unreadable" };
     const place = this.path.length === 0 ? "" : `${this.path.reverse().join(".")}: `;
@@ -106,12 +115,11 @@ class Cursor {
     return this.fail("malformed_body", `a number has more than ${varint_bytes_max} bytes`);
   }
 
-  length(what: string, max: number, setting: string): boolean {
+  length(what: string, limit: Limit): boolean {
     if (!this.long()) return false;
     if (this.number < 0) return this.fail("malformed_body", `${what} claims ${this.number} bytes`);
     if (this.number > this.left) return this.fail("malformed_body", `${what} claims ${this.number} bytes, ${this.left} are left`);
-    if (this.number > max)
-      return this.fail("out_of_bounds", `${what} of ${this.number} bytes is above the limit of ${max} (${setting})`);
+    if (this.number > limit.max) return this.over(`${what} of ${this.number} bytes is`, limit);
     this.at += this.number;
     return true;
   }
@@ -144,9 +152,9 @@ function compileNew(type: Type, limits: BoundsLimits, known: Map<Type, Walk>): W
     case "double":
       return (c) => c.skip(8);
     case "string":
-      return (c) => c.length("text", limits.string_bytes_max, "string_bytes_max");
+      return (c) => c.length("text", limits.text_bytes);
     case "bytes":
-      return (c) => c.length("bytes", limits.bytes_bytes_max, "bytes_bytes_max");
+      return (c) => c.length("bytes", limits.binary_bytes);
     case "fixed": {
       const { size } = type as types.FixedType;
       return (c) => c.skip(size);
@@ -162,7 +170,7 @@ function compileNew(type: Type, limits: BoundsLimits, known: Map<Type, Walk>): W
     }
     case "map": {
       const { valuesType } = type as types.MapType;
-      const key: Walk = (c) => c.length("key", limits.string_bytes_max, "string_bytes_max");
+      const key: Walk = (c) => c.length("key", limits.text_bytes);
       const value = compile(valuesType, limits, known);
       return blocks((c) => key(c) && value(c), 1 + minBytes(valuesType), limits);
     }
@@ -199,8 +207,7 @@ function record(type: types.RecordType, limits: BoundsLimits, known: Map<Type, W
 /** An array's or map's blocks: a count (negative: then the block's size in bytes follows) and its items, until a count of 0. */
 function blocks(item: Walk, item_bytes_min: number, limits: BoundsLimits): Walk {
   return (c) => {
-    const [max, setting] =
-      c.nesting === 0 ? [limits.elements_max, "elements_max"] : [limits.nested_elements_max, "nested_elements_max"];
+    const limit = c.nesting === 0 ? limits.elements : limits.nested_elements;
     let elements = 0;
     c.nesting++;
     for (;;) {
@@ -213,13 +220,8 @@ function blocks(item: Walk, item_bytes_min: number, limits: BoundsLimits): Walk 
       elements += count;
       c.elements += count;
       if (count * item_bytes_min > c.left) return c.fail("malformed_body", `claims ${count} elements, ${c.left} bytes are left`);
-      if (elements > max) return c.fail("out_of_bounds", `${elements} elements are above the limit of ${max} (${setting})`);
-      if (c.elements > limits.elements_total_max) {
-        return c.fail(
-          "out_of_bounds",
-          `${c.elements} elements in all are above the limit of ${limits.elements_total_max} (elements_total_max)`,
-        );
-      }
+      if (elements > limit.max) return c.over(`${elements} elements are`, limit);
+      if (c.elements > limits.elements_total.max) return c.over(`${c.elements} elements in all are`, limits.elements_total);
       for (let i = 0; i < count; i++) {
         if (item(c)) continue;
         c.path.push(`[${elements - count + i}]`);

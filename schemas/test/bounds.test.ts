@@ -5,11 +5,11 @@ import fc from "fast-check";
 import { arbitraryOf } from "./arbitrary-record";
 
 const limits: BoundsLimits = {
-  string_bytes_max: 1024,
-  bytes_bytes_max: 4096,
-  elements_max: 100,
-  nested_elements_max: 10,
-  elements_total_max: 1000,
+  text_bytes: { max: 1024, name: "TEXT" },
+  binary_bytes: { max: 4096, name: "BINARY" },
+  elements: { max: 100, name: "ELEMENTS" },
+  nested_elements: { max: 10, name: "NESTED" },
+  elements_total: { max: 1000, name: "TOTAL" },
 };
 const within = { within: true };
 
@@ -86,21 +86,21 @@ describe("compileBounds", () => {
       { type: "array", items: "null" },
       [...varint(2 ** 40), 0],
       "out_of_bounds",
-      `x: ${2 ** 40} elements are above the limit of 100 (elements_max)`,
+      `x: ${2 ** 40} elements are above the limit of 100 (ELEMENTS)`,
     ],
     [
       "many small blocks",
       strings,
       [...Array(101).fill([2, 0]).flat(), 0],
       "out_of_bounds",
-      "x: 101 elements are above the limit of 100 (elements_max)",
+      "x: 101 elements are above the limit of 100 (ELEMENTS)",
     ],
     [
       "many elements inside an element",
       { type: "array", items: strings },
       [2, ...varint(11), ...Array(11).fill(0), 0, 0],
       "out_of_bounds",
-      "x.[0]: 11 elements are above the limit of 10 (nested_elements_max)",
+      "x.[0]: 11 elements are above the limit of 10 (NESTED)",
     ],
     [
       "a block that lies about its size",
@@ -116,7 +116,7 @@ describe("compileBounds", () => {
       "string",
       [...varint(1025), ...Array(1025).fill(65)],
       "out_of_bounds",
-      "x: text of 1025 bytes is above the limit of 1024 (string_bytes_max)",
+      "x: text of 1025 bytes is above the limit of 1024 (TEXT)",
     ],
     ["a number without end", "long", Array(11).fill(255), "malformed_body", "x: a number has more than 10 bytes"],
     ["a number of 64 bits", "long", [254, ...Array(8).fill(255), 1], "out_of_bounds", "x: a number is not below 2^53"],
@@ -138,7 +138,7 @@ describe("compileBounds", () => {
 
   test("refuses too many elements in all", () => {
     const nested = { type: "array", items: { type: "array", items: "boolean" } };
-    const bounds = compileBounds(one(nested), { ...limits, elements_total_max: 50 });
+    const bounds = compileBounds(one(nested), { ...limits, elements_total: { max: 50, name: "TOTAL" } });
     const body = [
       ...varint(10),
       ...Array(10)

@@ -1,0 +1,115 @@
+/**
+ * POST /v1/enrol: who shows the enrolment secret gets a credential for the host that it names; an earlier credential of that host
+ * ends with it. Only the credential's hash is kept, and only the asker ever sees it.
+ */
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { Answer } from "@assay/control/entities";
+import type { Logger } from "@assay/runtime/logger";
+import type { AgentDirectory } from "./agent-directory";
+import { sameSecret, sha256 } from "./authenticate";
+import type { IngestMetrics } from "./metrics";
+import { type BodyLimits, readBody } from "./read-body";
+import type { Reply } from "./reply";
+import { enrol_body_bytes_max, enrolments_in_flight_max, failed_retry_s, overloaded_retry_s } from "./settings";
+
+export interface Enrolment {
+  readonly secret: string;
+  readonly host_id: string;
+  readonly host_name: string;
+  readonly agent_version: string;
+}
+
+export class Enroller {
+  private inFlight = 0;
+
+  constructor(
+    private readonly enrol_secret: string | undefined,
+    private readonly agents: AgentDirectory,
+    private readonly metrics: Pick<IngestMetrics, "enrolments">,
+    private readonly logger: Logger,
+  ) {}
+
+  async enrol(request: IncomingMessage): Promise<Reply> {
+    if (this.enrol_secret === undefined) {
+      return this.refused(403, "enrolment_off", "enrolment is off: no secret is set (ASSAY_ENROL_SECRET)");
+    }
+    const body = await readBody(request, bodyLimits);
+    if (body.kind === "gone") return this.refused(400, "gone", "the asker went away");
+    if (body.kind === "refused") return this.refused(body.reason === "out_of_bounds" ? 413 : 400, body.reason, body.detail);
+    const asked = parseEnrolment(body.bytes);
+    if (typeof asked === "string") return this.refused(400, "invalid_body", asked);
+    if (!sameSecret(sha256(asked.secret), sha256(this.enrol_secret))) {
+      return this.refused(401, "unauthorized", "the enrolment secret is not the one that is set (ASSAY_ENROL_SECRET)");
+    }
+    if (this.inFlight >= enrolments_in_flight_max) {
+      const message = `${this.inFlight} enrolments are in hand, which is the limit (enrolments_in_flight_max)`;
+      return this.failed("overloaded", message, overloaded_retry_s);
+    }
+    this.inFlight += 1;
+    try {
+      return await this.grant(asked);
+    } finally {
+      this.inFlight -= 1;
+    }
+  }
+
+  private async grant(asked: Enrolment): Promise<Reply> {
+    const credential = randomBytes(credential_bytes).toString("base64url");
+    const { host_id, host_name } = asked;
+    let answer: Answer;
+    try {
+      const credential_sha256 = sha256(credential).toString("hex");
+      answer = await this.agents.enrol({ host_id, host_name, credential_sha256, enrolled_at: Date.now() });
+    } catch (error) {
+      this.logger.error({ error, host_id }, "an agent could not be enrolled");
+      return this.failed("enrolment_failed", (error as Error).message, failed_retry_s);
+    }
+    if (answer.result === "rejected") return this.refused(409, answer.reason, answer.detail);
+    this.metrics.enrolments.inc({ result: "accepted" });
+    this.logger.info({ host_id, host_name, agent_version: asked.agent_version }, "enrolled an agent");
+    return { status: 201, body: { credential } };
+  }
+
+  private refused(status: number, code: string, message: string): Reply {
+    this.metrics.enrolments.inc({ result: "refused" });
+    return { status, body: { error: { code, message } } };
+  }
+
+  private failed(code: string, message: string, retry_after_s: number): Reply {
+    this.metrics.enrolments.inc({ result: "failed" });
+    return { status: 503, body: { error: { code, message } }, retry_after_s };
+  }
+}
+
+const credential_bytes = 32;
+
+const bodyLimits: BodyLimits = {
+  body_bytes_max: enrol_body_bytes_max,
+  body_setting: "enrol_body_bytes_max",
+  decompressed_bytes_max: enrol_body_bytes_max,
+  decompressed_setting: "enrol_body_bytes_max",
+};
+
+/** Printable, and fit for a header and a record's key. */
+const hostIdForm = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+
+/** Or what is wrong with it; never with a part of it, since it holds the secret. */
+function parseEnrolment(bytes: Buffer): Enrolment | string {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    return "the body is not JSON";
+  }
+  if (typeof parsed !== "object" || parsed === null) return "the body is not a JSON object";
+  const { secret, host_id, host_name, agent_version } = parsed as Record<string, unknown>;
+  if (typeof secret !== "string") return "secret is not a text";
+  if (typeof host_id !== "string" || !hostIdForm.test(host_id)) {
+    return "host_id is not a text of at most 128 characters: letters, digits, and . _ : - after the first";
+  }
+  if (typeof host_name !== "string" || host_name.length > 255) return "host_name is not a text of at most 255 characters";
+  if (typeof agent_version !== "string" || agent_version.length > 64)
+    return "agent_version is not a text of at most 64 characters";
+  return { secret, host_id, host_name, agent_version };
+}

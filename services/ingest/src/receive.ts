@@ -1,0 +1,131 @@
+/**
+ * One record of an agent, from its request to its answer. 200 means that the log has it. A record that can't be used becomes a
+ * dead letter before it is refused, so a refusal loses nothing either; where even that can't be kept, the agent is asked to come back.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Codec } from "@assay/schemas/codec";
+import { telemetryKinds } from "@assay/schemas/kinds";
+import { topics } from "@assay/schemas/topics";
+import type { NewRecord } from "@assay/stream/log";
+import type { Appender } from "./appender";
+import { eventsOf } from "./check-telemetry";
+import { deadLetter, type RefusedRecord } from "./dead-letter";
+import type { IngestMetrics, RecordType } from "./metrics";
+import { RecordParser, type Refused } from "./parse-record";
+import { quoted } from "./problem";
+import { type BodyLimits, readBody } from "./read-body";
+import { type Reply, refusal } from "./reply";
+import type { IngestSettings } from "./settings";
+
+export class Receiver {
+  private readonly parser: RecordParser;
+  private readonly bodyLimits: BodyLimits;
+
+  constructor(
+    settings: IngestSettings,
+    private readonly codec: Codec,
+    private readonly appender: Appender,
+    private readonly metrics: IngestMetrics,
+  ) {
+    this.parser = new RecordParser(codec, settings);
+    this.bodyLimits = {
+      body_bytes_max: settings.body_bytes_max,
+      body_setting: "ASSAY_INGEST_BODY_BYTES_MAX",
+      decompressed_bytes_max: settings.decompressed_bytes_max,
+      decompressed_setting: "ASSAY_INGEST_DECOMPRESSED_BYTES_MAX",
+    };
+  }
+
+  telemetry(host_id: string, request: IncomingMessage): Promise<Reply> {
+    return this.receive("telemetry", host_id, request, (wire) => {
+      const parsed = this.parser.telemetry(wire);
+      if (!parsed.ok) return parsed;
+      const batch = parsed.value;
+      if (batch.host_id !== host_id) return wrongHost(batch.host_id, host_id);
+      const now = Date.now();
+      return {
+        ok: true,
+        record: { topic: topics.telemetry.name, key: host_id, value: parsed.wire, timestamp: now },
+        accepted: eventsOf(batch),
+        count: () => {
+          for (const kind of telemetryKinds) this.metrics.events.inc({ kind }, batch[kind].length);
+          this.metrics.observeClock(batch.sent_at - now);
+        },
+      };
+    });
+  }
+
+  inventory(host_id: string, request: IncomingMessage): Promise<Reply> {
+    return this.receive("inventory", host_id, request, (wire) => {
+      const parsed = this.parser.inventory(wire);
+      if (!parsed.ok) return parsed;
+      const { value } = parsed;
+      if (value.host_id !== host_id) return wrongHost(value.host_id, host_id);
+      const key = `${host_id}/${value.section}/${value.chunk}`;
+      return {
+        ok: true,
+        record: { topic: topics.inventory.name, key, partition_key: host_id, value: parsed.wire, timestamp: Date.now() },
+        accepted: 1,
+        count: () => undefined,
+      };
+    });
+  }
+
+  private async receive(
+    type: RecordType,
+    host_id: string,
+    request: IncomingMessage,
+    admit: (wire: Buffer) => Admitted | Refused,
+  ): Promise<Reply> {
+    const body = await readBody(request, this.bodyLimits);
+    if (body.kind === "gone") return gone;
+    const { name: topic } = topics[type];
+    if (body.kind === "refused") {
+      const { reason, detail, bytes } = body;
+      if (reason === "unsupported_encoding") return refusal(415, reason, detail);
+      return this.refuse(reason === "out_of_bounds" ? 413 : 400, { host_id, topic, reason, detail, bytes });
+    }
+    const { bytes } = body;
+    const admitted = admit(bytes);
+    if (!admitted.ok) {
+      const { reason, detail } = admitted;
+      return this.refuse(reason === "wrong_host" ? 403 : 400, { host_id, topic, reason, detail, bytes });
+    }
+    const appended = await this.appender.append(admitted.record);
+    if (appended === "too_large") {
+      const detail = `record of ${bytes.length} bytes is above what the log takes in one record`;
+      return this.refuse(413, { host_id, topic, reason: "out_of_bounds", detail, bytes });
+    }
+    if (appended !== "durable") return appended;
+    this.metrics.accepted.inc({ type });
+    this.metrics.bytes.inc({ type }, bytes.length);
+    admitted.count();
+    return { status: 200, body: { accepted: admitted.accepted } };
+  }
+
+  private async refuse(status: number, refused: RefusedRecord): Promise<Reply> {
+    const kept = await this.appender.append(deadLetter(this.codec, refused, Date.now()));
+    if (kept === "too_large") throw new Error("a dead letter is above what the log takes in one record (dead_letter_bytes_max)");
+    return kept === "durable" ? refusal(status, refused.reason, refused.detail) : kept;
+  }
+}
+
+interface Admitted {
+  readonly ok: true;
+  readonly record: NewRecord;
+  /** For the answer. */
+  readonly accepted: number;
+  /** Called once it is durable. */
+  readonly count: () => void;
+}
+
+/** Nobody reads it. */
+const gone: Reply = { status: 400, body: null };
+
+function wrongHost(claimed: string, host_id: string): Refused {
+  return {
+    ok: false,
+    reason: "wrong_host",
+    detail: `the record is of host ${quoted(claimed)}, the credential of ${quoted(host_id)}`,
+  };
+}
