@@ -1,5 +1,8 @@
+-- Every statement can be repeated: a migrator that dies in the middle of a file starts it again.
+-- Every table drops repeated blocks (the targets of views too), and has a block on disk before it acknowledges it.
+
 -- Rules as last activated: names and texts for reports and dashboards.
-CREATE TABLE assay.rules
+CREATE TABLE IF NOT EXISTS assay.rules
 (
     rule_id      LowCardinality(String),
     package      LowCardinality(String),
@@ -20,10 +23,10 @@ CREATE TABLE assay.rules
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY rule_id
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The current state of each finding: the row with the greatest version counts (FINAL).
-CREATE TABLE assay.findings
+CREATE TABLE IF NOT EXISTS assay.findings
 (
     finding_id     String COMMENT 'Hash of rule, host or application, and identity',
     rule_id        LowCardinality(String),
@@ -50,10 +53,10 @@ CREATE TABLE assay.findings
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY finding_id
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- When each finding was seen: one row per finding and window part, or per inventory section for state rules.
-CREATE TABLE assay.finding_activity
+CREATE TABLE IF NOT EXISTS assay.finding_activity
 (
     finding_id     String,
     rule_id        LowCardinality(String),
@@ -73,9 +76,9 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (at, rule_id, host_id, finding_id)
 TTL toDateTime(at) + INTERVAL 400 DAY
-SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1;
 
-CREATE TABLE assay.finding_activity_hourly
+CREATE TABLE IF NOT EXISTS assay.finding_activity_hourly
 (
     hour           DateTime('UTC'),
     rule_id        LowCardinality(String),
@@ -86,15 +89,15 @@ CREATE TABLE assay.finding_activity_hourly
 ENGINE = SummingMergeTree(occurrences)
 PARTITION BY toYYYYMM(hour)
 ORDER BY (hour, rule_id, severity, host_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE MATERIALIZED VIEW assay.finding_activity_hourly_view TO assay.finding_activity_hourly AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS assay.finding_activity_hourly_view TO assay.finding_activity_hourly AS
 SELECT toStartOfHour(toDateTime(at)) AS hour, rule_id, severity, host_id, sum(occurrences) AS occurrences
 FROM assay.finding_activity
 GROUP BY hour, rule_id, severity, host_id;
 
 -- Outcomes, written on transition.
-CREATE TABLE assay.outcomes
+CREATE TABLE IF NOT EXISTS assay.outcomes
 (
     rule_id        LowCardinality(String),
     package        LowCardinality(String),
@@ -110,10 +113,10 @@ CREATE TABLE assay.outcomes
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(as_of)
 ORDER BY (host_id, application_id, rule_id, as_of)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- One row per host window part.
-CREATE TABLE assay.coverage
+CREATE TABLE IF NOT EXISTS assay.coverage
 (
     host_id          LowCardinality(String),
     host_name        LowCardinality(String),
@@ -142,9 +145,9 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (host_id, window_start, incarnation, seq_to)
 TTL toDateTime(window_start) + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1;
 
-CREATE TABLE assay.coverage_hourly
+CREATE TABLE IF NOT EXISTS assay.coverage_hourly
 (
     host_id     LowCardinality(String),
     hour        DateTime('UTC'),
@@ -159,9 +162,9 @@ CREATE TABLE assay.coverage_hourly
 ENGINE = SummingMergeTree((windows, supplements, covered_ms, windowed, folded, duplicates, dropped))
 PARTITION BY toYYYYMM(hour)
 ORDER BY (host_id, hour)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;
 
-CREATE MATERIALIZED VIEW assay.coverage_hourly_view TO assay.coverage_hourly AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS assay.coverage_hourly_view TO assay.coverage_hourly AS
 SELECT
     host_id,
     toStartOfHour(toDateTime(window_start)) AS hour,
@@ -176,7 +179,7 @@ FROM assay.coverage
 GROUP BY host_id, hour;
 
 -- The last known state of each inventory section.
-CREATE TABLE assay.inventory_sections
+CREATE TABLE IF NOT EXISTS assay.inventory_sections
 (
     host_id      LowCardinality(String),
     host_name    LowCardinality(String),
@@ -190,4 +193,4 @@ CREATE TABLE assay.inventory_sections
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (host_id, section)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1;

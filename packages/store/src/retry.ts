@@ -1,0 +1,71 @@
+/** Tries a request again while the server can't be reached or is overloaded, with growing pauses and a limit. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { ClickHouseError } from "@clickhouse/client";
+
+export interface Attempts {
+  readonly wait_ms: number;
+}
+
+export interface RetryRule extends Attempts {
+  /** "unless_executed": only where the server can't have seen the request or refused to begin with it. */
+  readonly repeat: "always" | "unless_executed";
+}
+
+export async function retry<Value>(rule: RetryRule, request: () => Promise<Value>): Promise<Value> {
+  const until = Date.now() + rule.wait_ms;
+  let pause_ms = pause_min_ms;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await request();
+    } catch (error) {
+      if (!repeatable(error, rule.repeat)) throw error;
+      if (Date.now() + pause_ms > until) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new Error(`ClickHouse did not take the request in ${attempt} attempts within ${rule.wait_ms} ms: ${reason}`, {
+          cause: error,
+        });
+      }
+    }
+    await sleep(pause_ms);
+    pause_ms = Math.min(pause_ms * 2, pause_max_ms);
+  }
+}
+
+const pause_min_ms = 50;
+const pause_max_ms = 5_000;
+
+function repeatable(error: unknown, repeat: RetryRule["repeat"]): boolean {
+  if (error instanceof ClickHouseError) {
+    const names = repeat === "always" ? [...not_begun, ...passing] : not_begun;
+    return names.includes(error.type ?? "");
+  }
+  if (!(error instanceof Error)) return false;
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  if (not_connected.includes(code)) return true;
+  return repeat === "always" && (broken.includes(code) || broken_messages.test(error.message));
+}
+
+const not_connected = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"];
+const broken = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNABORTED", "ERR_STREAM_PREMATURE_CLOSE", "HPE_INVALID_EOF_STATE"];
+/** The client's own errors, and the answers of a proxy in front of a server that is down. */
+const broken_messages = /timeout|socket hang up|aborted|premature|bad gateway|service unavailable|gateway time-?out/i;
+
+/** ClickHouse's names of errors that pass by themselves, the request not begun. */
+const not_begun = ["TOO_MANY_SIMULTANEOUS_QUERIES", "SERVER_OVERLOADED"];
+/** … and those after which part of the request may stand. */
+const passing = [
+  "SOCKET_TIMEOUT",
+  "NETWORK_ERROR",
+  "MEMORY_LIMIT_EXCEEDED",
+  "TABLE_IS_READ_ONLY",
+  "TOO_MANY_PARTS",
+  "NOT_ENOUGH_SPACE",
+  "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
+  "UNKNOWN_STATUS_OF_INSERT",
+  "KEEPER_EXCEPTION",
+  "NO_ZOOKEEPER",
+  "TOO_FEW_LIVE_REPLICAS",
+  "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+  "ALL_CONNECTION_TRIES_FAILED",
+  "ABORTED",
+];
