@@ -1,0 +1,48 @@
+/** When findings were seen. */
+import { type AssessmentScope, scopeParams } from "./finding-filters";
+import { instant, ms, read, type Store } from "./read";
+
+/** One row per time that the finding was seen, the newest first; times in milliseconds since 1970. */
+export interface ActivityRow {
+  readonly at_ms: number;
+  readonly until_ms: number;
+  readonly first_ms: number;
+  readonly last_ms: number;
+  readonly occurrences: number;
+  readonly late: number;
+  readonly evidence: string;
+}
+
+/** `since`: the finding's first seen, so that older partitions aren't read. */
+export function recentActivity(store: Store, finding_id: string, since: number, rows_max: number): Promise<ActivityRow[]> {
+  const sql = `SELECT ${ms("at")} AS at_ms, ${ms("until")} AS until_ms, ${ms("first")} AS first_ms, ${ms("last")} AS last_ms,
+  occurrences, late, evidence
+FROM assay.finding_activity
+WHERE finding_id = {finding_id:String} AND at >= ${instant("since")} - INTERVAL 1 DAY
+ORDER BY at DESC, until DESC
+LIMIT {rows_max:UInt32}`;
+  return read<ActivityRow>(store, sql, { finding_id, since, rows_max });
+}
+
+/** What one finding did in an assessment's period. */
+export interface PeriodActivityRow {
+  readonly finding_id: string;
+  readonly first_ms: number;
+  readonly last_ms: number;
+  readonly occurrences: number;
+  readonly evidence: string;
+}
+
+/** One row per finding among these that was seen in the period. */
+export function activityInPeriod(
+  store: Store,
+  scope: AssessmentScope,
+  finding_ids: readonly string[],
+): Promise<PeriodActivityRow[]> {
+  const sql = `SELECT finding_id, ${ms("min(first)")} AS first_ms, ${ms("max(last)")} AS last_ms,
+  sum(occurrences) AS occurrences, argMax(evidence, (until, at)) AS evidence
+FROM assay.finding_activity
+WHERE at >= ${instant("a_begins")} AND at < ${instant("a_ends")} AND finding_id IN {finding_ids:Array(String)}
+GROUP BY finding_id`;
+  return read<PeriodActivityRow>(store, sql, { ...scopeParams(scope), finding_ids });
+}

@@ -1,0 +1,16 @@
+/** Totals of the whole installation. */
+import { z } from "zod";
+import { findingsBySeveritySchema } from "./assessment";
+import { countSchema, instantSchema } from "./values";
+
+export const statusSchema = z
+  .object({
+    at: instantSchema,
+    hosts: z.object({ known: countSchema, active: countSchema }),
+    telemetry: z.object({ events: countSchema.describe("In closed windows"), dropped: countSchema }),
+    windows: z.object({ closed: countSchema, late_parts: countSchema, last_closed: instantSchema.nullable() }),
+    findings: z.object({ active: findingsBySeveritySchema }),
+    assessments: z.object({ running: countSchema }),
+  })
+  .meta({ id: "Status" });
+export type Status = z.infer<typeof statusSchema>;
