@@ -1,0 +1,205 @@
+/**
+ * Where a stage's block becomes durable: rows in ClickHouse, findings first, one insert per table, then what others follow in the
+ * log: finding events, dead letters, progress.
+ *
+ * A block that comes twice has the same rows in the same order under the same tokens, so ClickHouse drops the repeat, also of a part
+ * of it: a crash may fall between two tables. What goes to the log may come twice; its readers bear that.
+ */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Codec } from "@assay/schemas/codec";
+import type { FindingEvent } from "@assay/schemas/generated/types";
+import { topics } from "@assay/schemas/topics";
+import type { Store } from "@assay/store/client";
+import { type Log, LogFullError, type NewRecord } from "@assay/stream/log";
+import type { Block, Sink } from "@assay/stream/stage";
+import type { EvaluatorMetrics } from "./metrics";
+import type { Output } from "./outputs";
+import { type FindingRow, type TableForm, type TableName, tableForms, tableNames } from "./rows";
+
+/** In one insert; a block with more of a table is written as several, numbered ones. */
+export const insert_rows_max = 50_000;
+/** Of texts in one insert; a single row may be larger. */
+export const insert_text_chars_max = 32 * 1024 * 1024;
+const append_records_max = 1_000;
+/** How long a full log is waited for. */
+const log_full_wait_ms = 60_000;
+const log_full_pause_ms = 1_000;
+
+export interface BlockSinkParts {
+  readonly store: Pick<Store, "insertBlock">;
+  readonly log: Pick<Log, "append">;
+  readonly codec: Codec;
+  readonly metrics: EvaluatorMetrics;
+}
+
+export function blockSink(parts: BlockSinkParts): Sink<Output> {
+  return {
+    exact: true,
+    async write(block) {
+      if (block.outputs.length === 0) return;
+      const tables = byTable(block.outputs);
+      const origin = firstTimestamp(block.outputs);
+      for (const table of tableNames) {
+        const rows = tables.get(table);
+        if (rows) await insertTable(parts, block, origin, table, rows);
+      }
+      const records = logRecords(parts.codec, block);
+      for (let i = 0; i < records.length; i += append_records_max) {
+        await append(parts.log, records.slice(i, i + append_records_max));
+      }
+      count(parts.metrics, block);
+    },
+  };
+}
+
+type AnyRow = Readonly<Record<string, unknown>>;
+
+async function insertTable(
+  parts: BlockSinkParts,
+  block: Block<Output>,
+  origin: number,
+  table: TableName,
+  rows: readonly AnyRow[],
+): Promise<void> {
+  const form = tableForms[table];
+  for (const [part, some] of inserts(sortRows(rows, form)).entries()) {
+    const values = some.map((r) => form.columns.map((column) => r[column]));
+    const end = parts.metrics.insert.startTimer({ table });
+    await parts.store.insertBlock({
+      table: `assay.${table}`,
+      columns: form.columns,
+      rows: values,
+      token: token(block, origin, table, part),
+    });
+    end();
+    parts.metrics.rows.inc({ table }, some.length);
+  }
+}
+
+/** Cut where the rows alone say so, so that a repeat is cut the same way. */
+function inserts(rows: readonly AnyRow[]): readonly AnyRow[][] {
+  const cut: AnyRow[][] = [];
+  let chars = Number.POSITIVE_INFINITY;
+  for (const r of rows) {
+    const more = textOf(r.evidence) + textOf(r.content);
+    let last = cut.at(-1);
+    if (last === undefined || last.length >= insert_rows_max || chars + more > insert_text_chars_max) {
+      last = [];
+      cut.push(last);
+      chars = 0;
+    }
+    last.push(r);
+    chars += more;
+  }
+  return cut;
+}
+
+function textOf(value: unknown): number {
+  return typeof value === "string" ? value.length : 0;
+}
+
+/** origin, a record's timestamp, tells a log from another one that was begun anew over the same tables. */
+function token(block: Block<Output>, origin: number, table: TableName, part: number): string {
+  const { stage, partition, from, to } = block;
+  return createHash("sha256").update([stage, partition, from, to, origin, table, part].join("/")).digest("hex");
+}
+
+function firstTimestamp(outputs: readonly Output[]): number {
+  for (const output of outputs) {
+    if (output.kind === "evaluated") return output.timestamp;
+    if (output.kind === "dead_letter") return output.letter.record_timestamp;
+  }
+  return 0;
+}
+
+/** Of a finding's several rows in one block the last one stands for all: the table keeps just that. */
+function byTable(outputs: readonly Output[]): Map<TableName, AnyRow[]> {
+  const tables = new Map<TableName, AnyRow[]>();
+  const findings = new Map<string, FindingRow>();
+  for (const output of outputs) {
+    if (output.kind !== "row") continue;
+    if (output.table === "findings") {
+      findings.set(output.row.finding_id, output.row);
+      continue;
+    }
+    const rows = tables.get(output.table);
+    if (rows) rows.push(output.row as unknown as AnyRow);
+    else tables.set(output.table, [output.row as unknown as AnyRow]);
+  }
+  if (findings.size > 0) tables.set("findings", [...findings.values()] as unknown as AnyRow[]);
+  return tables;
+}
+
+function sortRows(rows: readonly AnyRow[], form: TableForm): AnyRow[] {
+  return [...rows].sort((a, b) => {
+    for (const column of form.order) {
+      const order = compare(a[column], b[column]);
+      if (order !== 0) return order;
+    }
+    return 0;
+  });
+}
+
+function compare(a: unknown, b: unknown): number {
+  if (a === b) return 0;
+  if (a === null || a === undefined) return -1;
+  if (b === null || b === undefined) return 1;
+  return (a as string | number) < (b as string | number) ? -1 : 1;
+}
+
+/** A log that is full for a while is waited for; retention makes room. */
+async function append(log: BlockSinkParts["log"], records: readonly NewRecord[]): Promise<void> {
+  const until = Date.now() + log_full_wait_ms;
+  for (;;) {
+    try {
+      await log.append(records);
+      return;
+    } catch (error) {
+      if (!(error instanceof LogFullError) || Date.now() > until) throw error;
+      await sleep(log_full_pause_ms);
+    }
+  }
+}
+
+function logRecords(codec: Codec, block: Block<Output>): NewRecord[] {
+  const at = Date.now();
+  const records: NewRecord[] = [];
+  const through = new Map<string, number>();
+  for (const output of block.outputs) {
+    if (output.kind === "finding_event") records.push(findingRecord(codec, output.event));
+    else if (output.kind === "evaluated") through.set(output.subject, output.through);
+    else if (output.kind === "dead_letter") {
+      const { letter } = output;
+      const value = codec.encode("DeadLetter", { ...letter, at, service: "evaluator" });
+      records.push({ topic: topics.deadLetters.name, key: letter.key ?? letter.host_id, value });
+    }
+  }
+  if (through.size > 0) {
+    const { stage, partition, to } = block;
+    const value = codec.encode("Progress", { stage, partition, position: to, at, hosts: Object.fromEntries(through) });
+    records.push({ topic: topics.progress.name, key: `${stage}/${partition}`, value });
+  }
+  return records;
+}
+
+function findingRecord(codec: Codec, event: FindingEvent): NewRecord {
+  return { topic: topics.findings.name, key: event.finding_id, value: codec.encode("FindingEvent", event) };
+}
+
+function count(metrics: EvaluatorMetrics, { stage, outputs }: Block<Output>): void {
+  const now = Date.now();
+  for (const output of outputs) {
+    if (output.kind === "evaluated") {
+      metrics.records.inc({ stage });
+      if (output.received_through > 0) metrics.latency.observe({ stage }, Math.max(0, now - output.received_through) / 1000);
+    } else if (output.kind === "finding_event") {
+      metrics.findings.inc({ severity: output.event.severity, change: output.event.change });
+    } else if (output.kind === "dead_letter") {
+      metrics.dead_letters.inc({ reason: output.letter.reason });
+    } else if (output.table === "outcomes") {
+      metrics.outcomes.inc({ outcome: output.row.outcome });
+      if (output.row.outcome === "error") metrics.rule_errors.inc({ cause: "outcome" });
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/** A record's value as the one schema that a stage reads; anything else becomes a dead letter with the record's own bytes. */
+import type { Codec, SchemaName } from "@assay/schemas/codec";
+import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
+import type { SchemaTypes } from "@assay/schemas/generated/types";
+import type { LogRecord } from "@assay/stream/log";
+import type { Output } from "./outputs";
+
+export function readRecord<N extends SchemaName>(
+  codec: Codec,
+  name: N,
+  record: LogRecord,
+  outputs: Output[],
+): SchemaTypes[N] | undefined {
+  if (record.value === null) return undefined; // compaction's tombstone
+  const decoded = codec.decode(record.value);
+  if (decoded.name === name) return decoded.value as SchemaTypes[N];
+  if (decoded.name === "undecodable") outputs.push(deadLetter(record, decoded.reason, decoded.detail, ""));
+  else outputs.push(deadLetter(record, "unexpected_schema", `${decoded.name} where ${name} is expected`, ""));
+  return undefined;
+}
+
+export function deadLetter(record: LogRecord, reason: DeadLetterReason, detail: string, host_id: string): Output {
+  return {
+    kind: "dead_letter",
+    letter: {
+      reason,
+      detail,
+      topic: record.topic,
+      partition: record.partition,
+      offset: record.offset,
+      host_id,
+      key: record.key,
+      value: record.value,
+      record_timestamp: record.timestamp,
+    },
+  };
+}
