@@ -15,13 +15,13 @@ export class Appender {
     private readonly logger: Logger,
   ) {}
 
-  /** "durable", or what to answer where it isn't. "too_large": this record never will be. */
-  async append(record: NewRecord): Promise<"durable" | "too_large" | Reply> {
+  /** "durable", or what to answer where it isn't. RecordTooLargeError: this record never will be. */
+  async append(record: NewRecord): Promise<"durable" | RecordTooLargeError | Reply> {
     const done = this.metrics.append.startTimer();
     try {
       await this.log.append([record]);
     } catch (error) {
-      if (error instanceof RecordTooLargeError) return "too_large";
+      if (error instanceof RecordTooLargeError) return error;
       return this.failed(error as Error);
     }
     done();

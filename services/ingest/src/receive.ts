@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Codec } from "@assay/schemas/codec";
 import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
-import type { NewRecord } from "@assay/stream/log";
+import { type NewRecord, RecordTooLargeError } from "@assay/stream/log";
 import type { Appender } from "./appender";
 import { eventsOf } from "./check-telemetry";
 import { deadLetter, type RefusedRecord } from "./dead-letter";
@@ -92,9 +92,8 @@ export class Receiver {
       return this.refuse(reason === "wrong_host" ? 403 : 400, { host_id, topic, reason, detail, bytes });
     }
     const appended = await this.appender.append(admitted.record);
-    if (appended === "too_large") {
-      const detail = `record of ${bytes.length} bytes is above what the log takes in one record`;
-      return this.refuse(413, { host_id, topic, reason: "out_of_bounds", detail, bytes });
+    if (appended instanceof RecordTooLargeError) {
+      return this.refuse(413, { host_id, topic, reason: "out_of_bounds", detail: appended.message, bytes });
     }
     if (appended !== "durable") return appended;
     this.metrics.accepted.inc({ type });
@@ -105,7 +104,8 @@ export class Receiver {
 
   private async refuse(status: number, refused: RefusedRecord): Promise<Reply> {
     const kept = await this.appender.append(deadLetter(this.codec, refused, Date.now()));
-    if (kept === "too_large") throw new Error("a dead letter is above what the log takes in one record (dead_letter_bytes_max)");
+    // Its bytes are bounded below any log's limit (dead_letter_bytes_max): a bug of ours.
+    if (kept instanceof RecordTooLargeError) throw kept;
     return kept === "durable" ? refusal(status, refused.reason, refused.detail) : kept;
   }
 }
