@@ -71,7 +71,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
       it("keeps the order of calls that weren't awaited one by one", async () => {
         await Promise.all(Array.from({ length: 50 }, (_, n) => log.append([text(single, "k", String(n))])));
         const records = await log.read(single, 0, 0, 100);
-        expect(records.map(valueOf)).toEqual(Array.from({ length: 50 }, (_, n) => String(n)));
+        expect(records.map(textOf)).toEqual(Array.from({ length: 50 }, (_, n) => String(n)));
       });
 
       it("chooses the partition by the partition, the partition key or the key, in this order", async () => {
@@ -89,7 +89,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await expect(log.append([text(single, "a", "small"), large])).rejects.toThrow(RecordTooLargeError);
         expect(await log.read(single, 0, 0, 10)).toEqual([]);
         await log.append([text(single, "a", "still usable")]);
-        expect((await log.read(single, 0, 0, 10)).map(valueOf)).toEqual(["still usable"]);
+        expect((await log.read(single, 0, 0, 10)).map(textOf)).toEqual(["still usable"]);
       });
 
       it("takes records of half a megabyte", async () => {
@@ -117,7 +117,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
 
       it("reads from an offset, at most so many, and nothing at the end", async () => {
         await log.append(["0", "1", "2", "3"].map((n) => text(single, "k", n)));
-        expect((await log.read(single, 0, 1, 2)).map(valueOf)).toEqual(["1", "2"]);
+        expect((await log.read(single, 0, 1, 2)).map(textOf)).toEqual(["1", "2"]);
         expect(await log.read(single, 0, 4, 10)).toEqual([]);
       });
 
@@ -125,7 +125,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await log.append([text(single, "a", "1")]);
         log = await under_test.reopen();
         await log.append([text(single, "a", "2")]);
-        expect((await log.read(single, 0, 0, 10)).map((r) => [r.offset, valueOf(r)])).toEqual([
+        expect((await log.read(single, 0, 0, 10)).map((r) => [r.offset, textOf(r)])).toEqual([
           [0, "1"],
           [1, "2"],
         ]);
@@ -184,9 +184,9 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         expect(assigned.map((e) => e.partition).sort()).toEqual([0, 1, 2, 3]);
         expect(assigned.every((e) => e.kind === "assigned" && e.committed === undefined)).toBe(true);
         const records = await recordsOf(source, 40);
-        expect(records.map(valueOf).sort()).toEqual([...values].sort());
+        expect(records.map(textOf).sort()).toEqual([...values].sort());
         for (let host = 0; host < 8; host++) {
-          const own = records.filter((r) => r.key?.toString() === `host-${host}`).map((r) => Number(valueOf(r)));
+          const own = records.filter((r) => r.key?.toString() === `host-${host}`).map((r) => Number(textOf(r)));
           expect(own).toEqual([...own].sort((a, b) => a - b));
         }
         await source.close();
@@ -215,7 +215,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         expect(performance.now() - before).toBeGreaterThanOrEqual(95);
         const waiting = untilRecords(source);
         await log.append([text(single, "a", "late")]);
-        expect((await waiting).records.map(valueOf)).toEqual(["late"]);
+        expect((await waiting).records.map(textOf)).toEqual(["late"]);
         await source.close();
       });
 
@@ -224,7 +224,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         const source = await join("g", { topic: single, from: "latest" });
         await assignments(source, 1);
         await log.append([text(single, "a", "new")]);
-        expect((await untilRecords(source)).records.map(valueOf)).toEqual(["new"]);
+        expect((await untilRecords(source)).records.map(textOf)).toEqual(["new"]);
         await source.close();
       });
 
@@ -232,10 +232,10 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await log.append([text(single, "a", "1")]);
         const source = await join("g", { topic: single, batch: 1 });
         await assignments(source, 1);
-        expect((await untilRecords(source)).records.map(valueOf)).toEqual(["1"]);
+        expect((await untilRecords(source)).records.map(textOf)).toEqual(["1"]);
         await log.append([text(single, "a", "2"), text(single, "a", "3")]);
         source.seek(single, 0, 2); // what would have been read ahead must not come
-        expect((await untilRecords(source)).records.map(valueOf)).toEqual(["3"]);
+        expect((await untilRecords(source)).records.map(textOf)).toEqual(["3"]);
         await source.close();
       });
 
@@ -245,7 +245,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await assignments(source, 1);
         await recordsOf(source, 3);
         source.seek(single, 0, 1);
-        expect((await recordsOf(source, 2)).map(valueOf)).toEqual(["1", "2"]);
+        expect((await recordsOf(source, 2)).map(textOf)).toEqual(["1", "2"]);
         await source.close();
       });
 
@@ -254,10 +254,10 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await assignments(source, contract_partitions);
         source.pause(keyed, 0);
         await log.append([0, 1].map((partition) => ({ ...text(keyed, "k", String(partition)), partition })));
-        expect((await untilRecords(source)).records.map(valueOf)).toEqual(["1"]);
+        expect((await untilRecords(source)).records.map(textOf)).toEqual(["1"]);
         expect((await source.next(100)).kind).toBe("idle");
         source.resume(keyed, 0);
-        expect((await untilRecords(source)).records.map(valueOf)).toEqual(["0"]);
+        expect((await untilRecords(source)).records.map(textOf)).toEqual(["0"]);
         await source.close();
       });
 
@@ -284,7 +284,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         source = await join("g", { topic: single });
         const [again] = await assignments(source, 1);
         expect(again).toMatchObject({ committed: { offset: 2, note } });
-        expect((await recordsOf(source, 1)).map(valueOf)).toEqual(["2"]);
+        expect((await recordsOf(source, 1)).map(textOf)).toEqual(["2"]);
         await source.close();
       });
 
@@ -337,7 +337,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         await log.append([0, 1, 2, 3].map((partition) => ({ ...text(keyed, "k", String(partition)), partition })));
         await Promise.all([first, second].map((f) => f.until(() => f.records.length === 2)));
         await other_group.until(() => other_group.records.length === 4);
-        expect([...first.records, ...second.records].map(valueOf).sort()).toEqual(["0", "1", "2", "3"]);
+        expect([...first.records, ...second.records].map(textOf).sort()).toEqual(["0", "1", "2", "3"]);
         for (const follower of [first, second, other_group]) await follower.source.close();
       });
 
@@ -372,7 +372,7 @@ export function describeLogContract(name: string, makeLog: () => Promise<LogUnde
         const second = await join("g", { topic: single });
         const [assigned] = await assignments(second, 1);
         expect(assigned).toMatchObject({ committed: { offset: 1, note: "mine" } });
-        expect((await recordsOf(second, 1)).map(valueOf)).toEqual(["1"]);
+        expect((await recordsOf(second, 1)).map(textOf)).toEqual(["1"]);
         await second.close();
       });
 
@@ -404,7 +404,7 @@ export function text(topic: string, key: string, value: string): NewRecord {
   return { topic, key, value: Buffer.from(value) };
 }
 
-export function valueOf(record: LogRecord): string | undefined {
+export function textOf(record: LogRecord): string | undefined {
   return record.value?.toString();
 }
 
