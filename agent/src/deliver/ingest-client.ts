@@ -1,0 +1,93 @@
+/** HTTP to ingest: one request at a time, kept alive, bounded in time and in what is read of the answer. */
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { OwnConnections } from "../collect/excluded";
+
+export interface Answer {
+  readonly status: number;
+  /** The first of it. */
+  readonly body: string;
+  /** From Retry-After in seconds. */
+  readonly retry_after_ms: number | undefined;
+}
+
+export interface IngestClientOptions {
+  readonly url: string;
+  readonly request_wait_ms: number;
+  /** PEM of the authority that ingest's certificate is from; the system's where undefined. */
+  readonly ca: string | undefined;
+  readonly own: OwnConnections;
+}
+
+export class IngestClient {
+  private readonly agent: HttpAgent;
+  private readonly request: typeof httpRequest;
+
+  constructor(private readonly options: IngestClientOptions) {
+    const secure = options.url.startsWith("https:");
+    const keep = { keepAlive: true, maxSockets: 1, ...(options.ca === undefined ? {} : { ca: options.ca }) };
+    this.agent = secure ? new HttpsAgent(keep) : new HttpAgent(keep);
+    this.request = secure ? httpsRequest : httpRequest;
+  }
+
+  /** Rejects where no whole answer comes in time. */
+  async post(path: string, headers: Readonly<Record<string, string>>, body: Buffer, signal?: AbortSignal): Promise<Answer> {
+    const packed = body.length > gzip_from_bytes ? await compress(body) : undefined;
+    const sent = packed ?? body;
+    const { request_wait_ms, url, own } = this.options;
+    const time = AbortSignal.timeout(request_wait_ms);
+    const options: RequestOptions = {
+      method: "POST",
+      agent: this.agent,
+      signal: signal ? AbortSignal.any([signal, time]) : time,
+      headers: {
+        ...headers,
+        "content-length": sent.length,
+        ...(packed ? { "content-encoding": "gzip" } : {}),
+      },
+    };
+    try {
+      return await new Promise<Answer>((resolve, reject) => {
+        const request = this.request(url + path, options, (response) => read(response).then(resolve, reject));
+        request.on("socket", (socket) => {
+          const note = () => {
+            if (socket.localPort && socket.remotePort) own.opened(socket.localPort, socket.remotePort);
+          };
+          if (socket.connecting) socket.once("connect", note);
+          else note();
+        });
+        request.on("error", reject);
+        request.end(sent);
+      });
+    } catch (error) {
+      if (time.aborted) throw new Error(`no answer within ${request_wait_ms} ms (ASSAY_AGENT_REQUEST_WAIT_MS)`, { cause: error });
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+}
+
+const compress = promisify<Buffer, Buffer>(gzip);
+
+async function read(response: IncomingMessage): Promise<Answer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of response as AsyncIterable<Buffer>) {
+    if (length < answer_bytes_max) parts.push(part);
+    length += part.length;
+  }
+  const retry = Number(response.headers["retry-after"]);
+  return {
+    status: response.statusCode ?? 0,
+    body: Buffer.concat(parts).toString("utf8", 0, answer_bytes_max),
+    retry_after_ms: Number.isFinite(retry) && retry >= 0 ? retry * 1000 : undefined,
+  };
+}
+
+const gzip_from_bytes = 1_024;
+const answer_bytes_max = 4_096;
