@@ -8,7 +8,7 @@
  *
  * Owed by the caller: the engine isn't running, and can't start meanwhile.
  */
-import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 
 /** Returns how many tokens were withdrawn. */
@@ -21,6 +21,7 @@ export function repairDeduplicationLogs(engine_path: string): number {
     files.sort((a, b) => logNumber(a) - logNumber(b));
     const last = files.at(-1);
     if (last === undefined) continue;
+    dropCutOffRecord(join(logs, last));
     const text = files.map((name) => readFileSync(join(logs, name), "utf8")).join("");
     const records = withdrawals(text, readdirSync(table));
     if (records.length === 0) continue;
@@ -86,6 +87,13 @@ function* tableDirectories(store: string): Generator<string> {
       if (table.isDirectory()) yield join(store, group.name, table.name);
     }
   }
+}
+
+/** Without its line's end a record would run into the next one; its part can't have come into place. */
+function dropCutOffRecord(file: string): void {
+  const bytes = readFileSync(file);
+  const complete = bytes.lastIndexOf("\n") + 1;
+  if (complete < bytes.length) truncateSync(file, complete);
 }
 
 function appendDurably(file: string, text: string): void {

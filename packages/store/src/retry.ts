@@ -39,10 +39,15 @@ function repeatable(error: unknown, repeat: RetryRule["repeat"]): boolean {
     const names = repeat === "always" ? [...not_begun, ...passing] : not_begun;
     return names.includes(error.type ?? "");
   }
-  if (!(error instanceof Error)) return false;
-  const code = (error as NodeJS.ErrnoException).code ?? "";
+  const { code, message } = facts(error);
   if (not_connected.includes(code)) return true;
-  return repeat === "always" && (broken.includes(code) || broken_messages.test(error.message));
+  return repeat === "always" && (broken.includes(code) || broken_messages.test(message));
+}
+
+function facts(error: unknown): { readonly code: string; readonly message: string } {
+  if (typeof error !== "object" || error === null) return { code: "", message: String(error) };
+  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
+  return { code: String(code ?? ""), message: String(message ?? "") };
 }
 
 const not_connected = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"];

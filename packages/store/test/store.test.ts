@@ -1,0 +1,425 @@
+import { cpSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type InsertBlock, query_rows_max, type Store } from "../src/client";
+import type { Engine } from "../src/engine";
+import { migrate } from "../src/migrate";
+import { statements } from "../src/statements";
+import { pidOf, TemporaryEngines, until } from "./temporary-engine";
+
+const migrations = join(__dirname, "../migrations");
+const noon = Date.UTC(2026, 10, 24, 12);
+
+let engines: TemporaryEngines;
+let directory: string;
+let engine: Engine;
+let store: Store;
+
+beforeAll(async () => {
+  engines = new TemporaryEngines();
+  directory = engines.directory();
+  engine = await engines.start({ directory });
+  store = engines.connect(engine);
+});
+afterAll(() => engines.endAll());
+
+describe("migrate", () => {
+  const names = readdirSync(migrations).sort();
+
+  it("applies each migration once, in order, also when two migrate at a time", async () => {
+    const [one, other] = await Promise.all([migrate(store), migrate(store)]);
+    expect([...one, ...other]).toEqual(expect.arrayContaining(names));
+    expect(await migrate(store)).toEqual([]);
+    const applied = await store.query<{ name: string; applied_at: number }>(
+      "SELECT name, applied_at FROM assay.migrations FINAL ORDER BY number",
+    );
+    expect(applied.map((row) => row.name)).toEqual(names);
+    expect(Math.abs(Date.now() - (applied[0]?.applied_at ?? 0))).toBeLessThan(60_000);
+  });
+
+  it("has only statements that can be repeated, as a migrator that died needs it", async () => {
+    for (const name of names) {
+      for (const statement of statements(readFileSync(join(migrations, name), "utf8"))) await store.command(statement);
+    }
+  });
+
+  it("has every table drop repeated blocks and put blocks on disk", async () => {
+    const tables = await store.query<{ name: string; create: string }>(
+      "SELECT name, create_table_query AS create FROM system.tables WHERE database = 'assay' AND engine LIKE '%MergeTree'",
+    );
+    expect(tables.length).toBeGreaterThan(8);
+    for (const { create } of tables) {
+      expect(create).toMatch(/non_replicated_deduplication_window = \d{4}/);
+      expect(create).toContain("fsync_after_insert = 1, fsync_part_directory = 1");
+    }
+  });
+
+  it("refuses an edited migration, one out of order, and a store of a newer version", async () => {
+    const copy = engines.directory();
+    cpSync(migrations, copy, { recursive: true });
+    const first = join(copy, "0001_tables.sql");
+    writeFileSync(first, `${readFileSync(first, "utf8")}\n-- edited\n`);
+    await expect(migrate(store, copy)).rejects.toThrow(/0001_tables.sql was applied .* must not be edited/);
+    writeFileSync(join(copy, "0009_gap.sql"), "SELECT 1");
+    await expect(migrate(store, copy)).rejects.toThrow(/0009_gap.sql in .*: expected a file named 000\d_/);
+    await expect(migrate(store, engines.directory())).rejects.toThrow("was migrated to 0001_tables.sql by a newer version");
+    await expect(migrate(store, join(copy, "none"))).rejects.toThrow("is missing");
+  });
+});
+
+describe("insertBlock", () => {
+  const tables: readonly [string, Record<string, unknown>][] = [
+    [
+      "rules",
+      {
+        rule_id: "assay.ssh.root_login",
+        package: "assay-ssh",
+        title: "Root login over SSH",
+        description: 'Zeile 1\nline 2\t"quoted" \\ \'',
+        author: "Assay",
+        severity: "high",
+        category: "setting",
+        scope: "state",
+        remediation: "Set PermitRootLogin no",
+        references: ["https://example.org/a?b=c&d", ""],
+        tags: [],
+        controls: { "cis-1.2": ["5.2.1", "5.2.2"], empty: [] },
+        platforms: ["linux"],
+        ruleset: "d1",
+        removed: 1,
+        version: noon,
+      },
+    ],
+    [
+      "findings",
+      {
+        finding_id: "f1",
+        rule_id: "r1",
+        package: "p1",
+        category: "listener",
+        severity: "critical",
+        severity_rank: 4,
+        title: "Türe offen 🚪",
+        host_id: "h1",
+        host_name: "web-1",
+        application_id: "",
+        applications: ["shop", "api"],
+        identity: { port: "8080", path: "/a'b" },
+        status: "resolved",
+        status_reason: "",
+        first_seen: noon + 1,
+        last_seen: noon + 999,
+        resolved_at: noon + 123,
+        occurrences: Number.MAX_SAFE_INTEGER,
+        late: 0,
+        evidence: '{"a":"b"}',
+        ruleset: "d1",
+        version: noon,
+      },
+    ],
+    ["finding_activity", { ...activity(0), late: 1 }],
+    [
+      "outcomes",
+      {
+        rule_id: "r1",
+        package: "p1",
+        host_id: "h1",
+        application_id: "",
+        outcome: "clear",
+        reason: "",
+        as_of: noon + 7,
+        period_start: null,
+        late: 0,
+        ruleset: "d1",
+      },
+    ],
+    [
+      "coverage",
+      {
+        host_id: "h1",
+        host_name: "web-1",
+        agent_version: "0.1.0",
+        window_start: noon,
+        window_end: noon + 10_000,
+        incarnation: noon * 1000,
+        seq_from: 1,
+        seq_to: 9,
+        closed_by: "complete",
+        covered_ms: 10_000,
+        clock_offset_ms: -7,
+        applications: ["shop"],
+        assessments: [],
+        tags: { env: "test" },
+        windowed: { process: 3, connection: 4 },
+        folded: { process: 1 },
+        cut: {},
+        duplicates: {},
+        dropped: { file: 2 },
+        drop_reasons: { rate: 2 },
+        collectors: { process: "ok", file: "absent: not supported" },
+        received_through: noon + 12_345,
+      },
+    ],
+    [
+      "inventory_sections",
+      {
+        host_id: "h1",
+        host_name: "web-1",
+        section: "sshd",
+        status: "collected",
+        reason: "",
+        digest: "abc",
+        collected_at: noon - 1,
+        content: JSON.stringify({ permitrootlogin: "no" }),
+        version: noon,
+      },
+    ],
+  ];
+
+  it.each(tables)("gives back every column of %s as it was", async (table, row) => {
+    const columns = await store.query<{ name: string }>(
+      "SELECT name FROM system.columns WHERE database = 'assay' AND table = {table: String}",
+      {
+        table,
+      },
+    );
+    expect(Object.keys(row).sort()).toEqual(columns.map((column) => column.name).sort());
+    await store.insertBlock(blockOf(table, [row], `roundtrip-${table}`));
+    expect(await store.query(`SELECT * FROM assay.${table}`)).toEqual([row]);
+    await store.command(`TRUNCATE TABLE assay.${table}`);
+    await store.command("TRUNCATE TABLE assay.coverage_hourly");
+    await store.command("TRUNCATE TABLE assay.finding_activity_hourly");
+  });
+
+  it("keeps rows of the same finding with the greatest version", async () => {
+    const [, finding] = tables[1] ?? ["", {}];
+    await store.insertBlock(blockOf("findings", [{ ...finding, version: 2, title: "new" }], "v2"));
+    await store.insertBlock(blockOf("findings", [{ ...finding, version: 1, title: "old", resolved_at: null }], "v1"));
+    expect(await store.query("SELECT title, version FROM assay.findings FINAL")).toEqual([{ title: "new", version: 2 }]);
+  });
+
+  it("writes one part per insert and month, whatever the size", async () => {
+    await store.command("CREATE TABLE assay.large AS assay.finding_activity");
+    await store.command("SYSTEM STOP MERGES assay.large");
+    const evidence = "x".repeat(400);
+    const rows = Array.from({ length: 50_000 }, (_, i) => ({ ...activity(i), evidence: `${evidence}${i}` }));
+    const block = { ...blockOf("large", rows, "large"), table: "assay.large" };
+    await store.insertBlock(block);
+    await store.insertBlock(block);
+    expect(await parts("large")).toEqual([50_000]);
+    const over_the_end_of_a_month = [activity(0), { ...activity(1), at: Date.UTC(2026, 11, 1) }];
+    for (let i = 0; i < 2; i += 1)
+      await store.insertBlock({ ...blockOf("large", over_the_end_of_a_month, "months"), table: "assay.large" });
+    expect(await parts("large")).toEqual([1, 1, 50_000]);
+    await store.command("DROP TABLE assay.large SYNC");
+  });
+
+  it("rejects at once, with the server's words, what the server refuses", async () => {
+    const began = Date.now();
+    await expect(store.insertBlock({ table: "assay.findings", columns: ["nope"], rows: [[1]], token: "t" })).rejects.toThrow(
+      /No such column nope/,
+    );
+    await expect(store.insertBlock({ table: "assay.findings", columns: ["version"], rows: [["x"]], token: "t" })).rejects.toThrow(
+      /Cannot parse/,
+    );
+    await expect(store.insertBlock({ table: "assay.none", columns: ["a"], rows: [[1]], token: "t" })).rejects.toThrow(
+      /does not exist/,
+    );
+    await expect(store.query("SELEC 1")).rejects.toThrow(/Syntax error/);
+    const stranger = engines.connect(engine, { password: "wrong" });
+    await expect(stranger.query("SELECT 1")).rejects.toThrow(/Authentication failed/);
+    expect(await stranger.ping()).toBe(false);
+    expect(await store.ping()).toBe(true);
+    expect(Date.now() - began).toBeLessThan(3_000);
+  });
+});
+
+describe("query", () => {
+  it("takes parameters, and gives times as milliseconds and integers as numbers", async () => {
+    const row = await store.query(
+      `SELECT {text: String} AS text, {list: Array(String)} AS list, fromUnixTimestamp64Milli({at: Int64}) AS at,
+        toDateTime(at, 'UTC') AS second, CAST(NULL, 'Nullable(DateTime64(3))') AS none, toUInt64(7) AS n, count() AS c, [at] AS nested`,
+      { text: "it's; \\ \t ü", list: ["a'b", "c"], at: noon + 5 },
+    );
+    const nested = [`${noon / 1000}.005`];
+    expect(row).toEqual([
+      { text: "it's; \\ \t ü", list: ["a'b", "c"], at: noon + 5, second: noon, none: null, n: 7, c: 1, nested },
+    ]);
+  });
+
+  it("refuses results that are too large and integers that a number can't hold", async () => {
+    await expect(store.query(`SELECT number FROM system.numbers LIMIT ${query_rows_max + 1}`)).rejects.toThrow(
+      /Limit for result exceeded/,
+    );
+    await expect(store.query("SELECT 9007199254740993 AS big")).rejects.toThrow("column big holds");
+    expect(await store.query("SELECT toString(9007199254740993) AS big")).toEqual([{ big: "9007199254740993" }]);
+  });
+
+  it("lets the reader read", async () => {
+    const reader = engines.connect(engine, engine.reader);
+    await store.insertBlock(blockOf("outcomes", [{ rule_id: "r", as_of: noon }], "reader"));
+    expect(await reader.query("SELECT rule_id, as_of FROM assay.outcomes")).toEqual([{ rule_id: "r", as_of: noon }]);
+    await expect(reader.command("TRUNCATE TABLE assay.outcomes")).rejects.toThrow(/privileges|readonly/);
+  });
+});
+
+describe("a block with the same token", () => {
+  const block = blockOf("finding_activity", [activity(0), activity(1)], "b1");
+  const coverage = blockOf(
+    "coverage",
+    [{ host_id: "h1", window_start: noon, closed_by: "complete", windowed: { process: 3 } }],
+    "c1",
+  );
+
+  beforeEach(async () => {
+    for (const table of ["finding_activity", "finding_activity_hourly", "coverage", "coverage_hourly"]) {
+      await store.command(`TRUNCATE TABLE assay.${table}`);
+      await store.command(`SYSTEM STOP MERGES assay.${table}`);
+    }
+  });
+
+  it("counts once in the table and behind its view, also after restarts of the engine", async () => {
+    for (let i = 0; i < 2; i += 1) await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+    process.kill(pidOf(engine), "SIGKILL");
+    await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+    await restart(() => undefined);
+    await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+    // The same rows with another token are other rows.
+    await store.insertBlock({ ...block, token: "b2" });
+    expect(await sums()).toMatchObject({ rows: 4, hourly: 6 });
+  });
+
+  it("fills in what is missing after a death between table and view", async () => {
+    await insertBoth();
+    await takeBack(["finding_activity_hourly", "coverage_hourly"], "part and token");
+    expect(await sums()).toEqual({ rows: 2, hourly: 0, coverage: 1, covered: 0 });
+    for (let i = 0; i < 2; i += 1) await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+  });
+
+  it("fills in what is missing after a death between a token and its part", async () => {
+    await insertBoth();
+    await takeBack(["finding_activity", "finding_activity_hourly", "coverage_hourly"], "part");
+    expect(await sums()).toEqual({ rows: 0, hourly: 0, coverage: 1, covered: 0 });
+    for (let i = 0; i < 2; i += 1) await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+    expect(engines.lines.map((line) => line.fields)).toContainEqual(
+      expect.objectContaining({ line: "withdrew 3 deduplication tokens of unfinished inserts" }),
+    );
+  });
+
+  it("is neither lost nor doubled when the engine is killed while it is inserted", async () => {
+    let inserting = true;
+    let kills = 0;
+    const kill = async (): Promise<void> => {
+      while (inserting && kills < 5) {
+        // Primes, so that the kills fall at ever other places of an insert.
+        await new Promise((resolve) => setTimeout(resolve, 97 + kills * 31));
+        if (engine.status().state !== "ready") continue;
+        process.kill(pidOf(engine), "SIGKILL");
+        kills += 1;
+        await until("its death", () => engine.status().state !== "ready");
+      }
+      inserting = false;
+    };
+    const killing = kill();
+    let blocks = 0;
+    while (inserting) {
+      blocks += 1;
+      const rows = Array.from({ length: 200 }, (_, i) => activity(blocks * 200 + i));
+      await store.insertBlock(blockOf("finding_activity", rows, `killed-${blocks}`));
+    }
+    await killing;
+    const sum =
+      "SELECT count() AS rows, uniqExact(finding_id) AS ids, sum(occurrences) AS occurrences FROM assay.finding_activity";
+    const [row] = await store.query<{ rows: number; ids: number; occurrences: number }>(sum);
+    expect(row).toMatchObject({ rows: blocks * 200, ids: blocks * 200 });
+    expect(await store.query("SELECT sum(occurrences) AS occurrences FROM assay.finding_activity_hourly")).toEqual([
+      { occurrences: row?.occurrences },
+    ]);
+    expect(kills).toBe(5);
+  });
+
+  async function insertBoth(): Promise<void> {
+    await store.insertBlock(block);
+    await store.insertBlock(coverage);
+  }
+});
+
+function activity(i: number): Record<string, unknown> {
+  return {
+    finding_id: `f${i}`,
+    rule_id: `r${i % 3}`,
+    package: "p1",
+    severity: "low",
+    host_id: "h1",
+    application_id: "",
+    at: noon + i,
+    until: noon + 10_000,
+    first: noon + 1,
+    last: noon + 2,
+    occurrences: 1 + (i % 2),
+    late: 0,
+    evidence: "{}",
+  };
+}
+
+function blockOf(table: string, rows: readonly Record<string, unknown>[], token: string): InsertBlock {
+  const columns = Object.keys(rows[0] ?? {});
+  return { table: `assay.${table}`, columns, rows: rows.map((row) => columns.map((column) => row[column])), token };
+}
+
+async function parts(table: string): Promise<number[]> {
+  const found = await store.query<{ rows: number }>(
+    "SELECT rows FROM system.parts WHERE database = 'assay' AND table = {table: String} AND active ORDER BY rows",
+    { table },
+  );
+  return found.map((part) => part.rows);
+}
+
+async function sums(): Promise<object | undefined> {
+  const [row] = await store.query<object>(`SELECT
+    (SELECT count() FROM assay.finding_activity) AS rows,
+    (SELECT sum(occurrences) FROM assay.finding_activity_hourly) AS hourly,
+    (SELECT count() FROM assay.coverage) AS coverage,
+    (SELECT sum(windowed) FROM assay.coverage_hourly) AS covered`);
+  return row;
+}
+
+async function restart(meanwhile: () => void): Promise<void> {
+  await store.close();
+  await engine.stop();
+  meanwhile();
+  engine = await engines.start({ directory });
+  store = engines.connect(engine);
+}
+
+/** Puts the folders of tables back to what a kill would have left: the last insert's part not in place, its token noted or not. */
+async function takeBack(tables: readonly string[], what: "part" | "part and token"): Promise<void> {
+  const found: { readonly path: string; readonly part: string }[] = [];
+  for (const table of tables) {
+    const newest = await store.query<{ path: string; part: string }>(
+      `SELECT path, name AS part FROM system.parts WHERE database = 'assay' AND table = {table: String} AND active AND rows > 0
+      ORDER BY max_block_number DESC LIMIT 1`,
+      { table },
+    );
+    found.push(...newest);
+  }
+  expect(found.length).toBe(tables.length);
+  await restart(() => {
+    for (const { path, part } of found) {
+      const table = dirname(path);
+      renameSync(path, join(table, `tmp_insert_${part}`));
+      if (what === "part and token") withdrawToken(join(table, "deduplication_logs"), part);
+    }
+  });
+}
+
+function withdrawToken(logs: string, part: string): void {
+  for (const name of readdirSync(logs)) {
+    const lines = readFileSync(join(logs, name), "utf8").split("\n");
+    writeFileSync(join(logs, name), lines.filter((line) => !line.includes(part)).join("\n"));
+  }
+}
