@@ -94,6 +94,14 @@ export async function attachEmbeddedLog(options: Pick<EmbeddedLogOptions, "direc
   return new LmdbLog(environment, new TopicTable(environment), options.session_ms ?? session_ms_default, "attached");
 }
 
+export type LogReader = Pick<Log, "partitions" | "read" | "bounds" | "committed" | "close">;
+
+/** Reads a log that another process may own meanwhile: for audits. What the owner appends is seen by the next read. */
+export async function readEmbeddedLog(options: Pick<EmbeddedLogOptions, "directory">): Promise<LogReader> {
+  const environment = openEnvironment(realpathSync(options.directory));
+  return new LmdbLog(environment, new TopicTable(environment), session_ms_default, "attached");
+}
+
 const max_bytes_key = "max-bytes";
 const records_share = 0.75;
 
