@@ -1,6 +1,7 @@
 /** The evaluator's metrics. They are counted when a block is durable, from what it holds, so a rebuilt block counts again. */
 import type { ServiceMetrics } from "@assay/runtime/metrics";
-import { Counter, Histogram } from "prom-client";
+import type { RunningStage } from "@assay/stream/stage";
+import { Counter, Gauge, Histogram } from "prom-client";
 
 export interface EvaluatorMetrics {
   readonly records: Counter<"stage">;
@@ -67,4 +68,20 @@ export function evaluatorMetrics({ registry, prefix }: ServiceMetrics): Evaluato
       registers,
     }),
   };
+}
+
+/** How far the stages are behind the ends of their partitions. */
+export function measureLag({ registry, prefix }: ServiceMetrics, stages: ReadonlyMap<string, RunningStage>): void {
+  new Gauge({
+    name: `${prefix}lag_records`,
+    help: "Records of the log that were not evaluated yet, over the stage's partitions.",
+    labelNames: ["stage"],
+    registers: [registry],
+    collect() {
+      for (const [stage, running] of stages) {
+        const lag = running.status().reduce((sum, p) => sum + Math.max(0, p.end - p.position), 0);
+        this.set({ stage }, lag);
+      }
+    },
+  });
 }
