@@ -97,15 +97,29 @@ class Cursor {
 
   /** Zigzag varint into `number`. Refused from 2^53 on, and below -2^52, where avsc reads a wrong number without a word. */
   long(): boolean {
-    let low = 0;
+    const { bytes } = this;
+    const start = this.at;
+    let byte = bytes[start];
+    if (byte === undefined) return this.cut();
+    if (byte < 0x80) {
+      this.at = start + 1;
+      this.number = (byte >>> 1) ^ -(byte & 1);
+      return true;
+    }
+    // The first four bytes hold 28 bits, which fit a bitwise number; the others are multiplied.
+    let low = byte & 0x7f;
     let high = 0;
-    for (let i = 0; i < varint_bytes_max; i++) {
-      const byte = this.bytes[this.at + i];
-      if (byte === undefined) return this.fail("malformed_body", `ends inside a number, at byte ${this.bytes.length}`);
-      if (i < 4) low += (byte & 0x7f) * 2 ** (7 * i);
-      else high += (byte & 0x7f) * 2 ** (7 * (i - 4));
+    let scale = 1;
+    for (let i = 1; i < varint_bytes_max; i++) {
+      byte = bytes[start + i];
+      if (byte === undefined) return this.cut();
+      if (i < 4) low |= (byte & 0x7f) << (7 * i);
+      else {
+        high += (byte & 0x7f) * scale;
+        scale *= 128;
+      }
       if (byte < 0x80) {
-        this.at += i + 1;
+        this.at = start + i + 1;
         const magnitude = high * 2 ** 27 + (low >>> 1);
         this.number = low & 1 ? -magnitude - 1 : magnitude;
         if (this.number < number_min) return this.fail("out_of_bounds", "a number is below -2^52");
@@ -113,6 +127,10 @@ class Cursor {
       }
     }
     return this.fail("malformed_body", `a number has more than ${varint_bytes_max} bytes`);
+  }
+
+  private cut(): false {
+    return this.fail("malformed_body", `ends inside a number, at byte ${this.bytes.length}`);
   }
 
   length(what: string, limit: Limit): boolean {

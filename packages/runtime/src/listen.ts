@@ -1,5 +1,5 @@
 /** Opening and closing a server's port, with errors that name the setting. */
-import type { Server } from "node:http";
+import type { Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export interface ListenAddress {
@@ -12,6 +12,7 @@ export interface ListenAddress {
 
 /** The port, once it accepts connections. Throws ListenError. */
 export function listen(server: Server, address: ListenAddress): Promise<number> {
+  keepInHand(server);
   return new Promise((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException) => reject(new ListenError(address, error));
     server.once("error", onError);
@@ -38,14 +39,35 @@ const reasons: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "the address is not one of this machine's",
 };
 
-/** Takes no new connections, lets requests in hand finish for up to wait_ms, then cuts what is left. */
+/**
+ * Takes no new connections, lets requests in hand finish for up to wait_ms, then cuts what is left. For servers opened by `listen`.
+ */
 export function closeServer(server: Server, wait_ms: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), wait_ms);
+    const cutting = setTimeout(() => server.closeAllConnections(), wait_ms);
     server.close(() => {
-      clearTimeout(timer);
+      clearTimeout(cutting);
       resolve();
     });
-    server.closeIdleConnections();
+    // Otherwise the connections that these came by would be kept alive, and keep the server open.
+    for (const response of inHand.get(server) ?? []) endConnectionAfter(response);
+    server.prependListener("request", (_, response) => endConnectionAfter(response));
   });
+}
+
+/** Responses that aren't finished. */
+const inHand = new WeakMap<Server, Set<ServerResponse>>();
+
+function keepInHand(server: Server): void {
+  const responses = new Set<ServerResponse>();
+  inHand.set(server, responses);
+  server.prependListener("request", (_, response: ServerResponse) => {
+    responses.add(response);
+    response.once("close", () => responses.delete(response));
+  });
+}
+
+function endConnectionAfter(response: ServerResponse): void {
+  if (response.headersSent) response.once("finish", () => response.socket?.end());
+  else response.setHeader("connection", "close");
 }

@@ -72,6 +72,28 @@ describe("the admin server", () => {
   });
 });
 
+describe("closeServer", () => {
+  test("lets a request in hand finish, and doesn't wait for its connection to be given up", async () => {
+    const server = createServer((_, response) => setTimeout(() => response.end("done"), 100));
+    server.keepAliveTimeout = 60_000;
+    const port = await listen(server, { host: "127.0.0.1", port: 0, setting: "none" });
+    const answer = fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
+    await new Promise((resolve) => server.once("request", resolve));
+    const started = performance.now();
+    await closeServer(server, 10_000);
+    expect(await answer).toBe("done");
+    expect(performance.now() - started).toBeLessThan(5_000);
+  });
+
+  test("cuts a request that takes too long", async () => {
+    const server = createServer(() => undefined);
+    const port = await listen(server, { host: "127.0.0.1", port: 0, setting: "none" });
+    const answer = fetch(`http://127.0.0.1:${port}/`);
+    await new Promise((resolve) => server.once("request", resolve));
+    await Promise.all([closeServer(server, 50), expect(answer).rejects.toThrow()]);
+  });
+});
+
 describe("metrics", () => {
   let ingest: ServiceMetrics;
   let evaluator: ServiceMetrics;
