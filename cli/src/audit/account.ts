@@ -1,0 +1,340 @@
+/**
+ * The second half of an audit: what was accepted (recount.ts) against what the store says was windowed.
+ *
+ *   accepted = windowed + duplicates + dead-lettered + pending, for each host and kind
+ *
+ * windowed and duplicates come from the store's coverage rows; everything else from the topics. Pending is what may still be on
+ * its way: events of a window that its host's own completeness doesn't close yet, and events of batches or parts that a stage's
+ * committed position doesn't cover yet. What a stage has been through and the store doesn't show is missing, never pending.
+ *
+ * Telemetry is kept for a day. Windows and repeats that batches older than the oldest kept one have a share in are left out on
+ * both sides, and counted as left out.
+ */
+import { type TelemetryKind, telemetryKinds } from "@assay/schemas/kinds";
+import { addCounts, type CountedBatch, type CountedHost, type KindCounts, noCounts, type Recount, splitRepeats } from "./recount";
+
+/** A row of assay.coverage: one part of a host window. */
+export interface StoredPart extends PartId {
+  readonly windowed: KindCounts;
+  readonly folded: KindCounts;
+  readonly duplicates: KindCounts;
+}
+
+export interface PartId {
+  readonly host_id: string;
+  readonly window_start: number;
+  readonly incarnation: number;
+  readonly seq_from: number;
+  readonly seq_to: number;
+  readonly closed_by: "complete" | "silent" | "supplement";
+}
+
+export interface AuditInput {
+  readonly recount: Recount;
+  readonly lateness_ms: number;
+  /** By partition of the telemetry topic: the oldest kept offset, and the offset that the correlator has committed. */
+  readonly partitions: ReadonlyMap<number, { readonly earliest: number; readonly correlated_to: number }>;
+  /** Dead letters that name a record of the telemetry topic, as "partition:offset". */
+  readonly dead_letters: ReadonlySet<string>;
+  readonly stored: readonly StoredPart[];
+  /** Parts in the host-windows topic past the position that the evaluator has committed. */
+  readonly unevaluated: readonly PartId[];
+}
+
+export interface Account {
+  readonly rows: readonly AccountRow[];
+  /** What doesn't add up, in words; empty when everything does. */
+  readonly problems: readonly string[];
+  readonly windows_left_out: number;
+}
+
+export interface AccountRow {
+  readonly host_id: string;
+  readonly host_name: string;
+  readonly kind: TelemetryKind | "unreadable";
+  readonly accepted: number;
+  readonly windowed: number;
+  readonly folded: number;
+  readonly duplicates: number;
+  readonly dead_lettered: number;
+  readonly pending: number;
+  /** Told by the agent; not part of the sum. */
+  readonly agent_drops: number;
+  /** accepted - windowed - duplicates - dead_lettered - pending. */
+  readonly difference: number;
+}
+
+export function account(input: AuditInput): Account {
+  const stored = groupByHost(input.stored);
+  const unevaluated = groupByHost(input.unevaluated);
+  const rows: AccountRow[] = [];
+  const problems: string[] = [];
+  let windows_left_out = 0;
+  for (const host_id of [...new Set([...input.recount.hosts.keys(), ...stored.keys()])].sort()) {
+    const host = input.recount.hosts.get(host_id);
+    // A host of which the topic keeps nothing has only windows that are left out.
+    if (!host) {
+      windows_left_out += new Set(stored.get(host_id)?.map((p) => p.window_start)).size;
+      if (nothingExpired(input)) {
+        problems.push(`host ${host_id}: the store has windows, the telemetry topic has no batch of it and has dropped none`);
+      }
+      continue;
+    }
+    const result = accountHost(host, stored.get(host_id) ?? [], unevaluated.get(host_id) ?? [], input);
+    rows.push(...result.rows);
+    problems.push(...result.problems);
+    windows_left_out += result.windows_left_out;
+  }
+  rows.push(...unreadableRow(input));
+  for (const row of rows) {
+    if (row.difference !== 0) {
+      problems.push(
+        row.difference > 0
+          ? `host ${row.host_id}, ${row.kind}: ${row.difference} accepted events are nowhere`
+          : `host ${row.host_id}, ${row.kind}: ${-row.difference} events more in the store than were accepted`,
+      );
+    }
+  }
+  return { rows, problems, windows_left_out };
+}
+
+interface HostAccount {
+  readonly rows: AccountRow[];
+  readonly problems: string[];
+  readonly windows_left_out: number;
+}
+
+function accountHost(host: CountedHost, stored: readonly StoredPart[], unevaluated: readonly PartId[], input: AuditInput): HostAccount {
+  const dead = noCounts();
+  const alive: CountedBatch[] = [];
+  for (const batch of host.batches) {
+    if (input.dead_letters.has(`${batch.partition}:${batch.offset}`)) addCounts(dead, batch.events);
+    else alive.push(batch);
+  }
+  const { first, repeated } = splitRepeats(alive);
+  const horizon = retentionHorizon(first, stored, input);
+  const kept = stored.filter((part) => !horizon.windows.has(part.window_start));
+
+  const accepted = noCounts();
+  const pending = noCounts();
+  const windowed = noCounts();
+  const folded = noCounts();
+  const storedDuplicates = noCounts();
+  const drops = noCounts();
+  const problems: string[] = [];
+  addCounts(accepted, dead);
+  for (const batch of first) addCounts(drops, batch.drops);
+  for (const part of kept) {
+    addCounts(windowed, part.windowed);
+    addCounts(folded, part.folded);
+  }
+
+  const marks = latestMarks(kept);
+  const waiting = latestMarks(unevaluated);
+  const closing = closings(host, first, input);
+  const expected = new Map<number, KindCounts>();
+  for (const batch of first) {
+    for (const [window, counts] of batch.windows) {
+      if (horizon.windows.has(window)) continue;
+      addCounts(accepted, counts);
+      const shown = covers(marks.get(window), batch);
+      if (!shown && (covers(waiting.get(window), batch) || !closing.mustBeClosed(window, batch))) {
+        addCounts(pending, counts);
+        continue;
+      }
+      const sum = expected.get(window) ?? noCounts();
+      expected.set(window, sum);
+      addCounts(sum, counts);
+    }
+  }
+  problems.push(...windowProblems(host, kept, expected));
+
+  const cut = cutOffset(host, first, stored, closing.ownOffset);
+  const ownDuplicates = noCounts();
+  for (const batch of repeated) {
+    if (batch.offset <= horizon.offset) continue;
+    addCounts(accepted, batch.events);
+    addCounts(batch.offset > cut ? pending : ownDuplicates, batch.events);
+  }
+  for (const part of stored) {
+    if (horizon.offset < 0 || isAfter(part, horizon.part)) addCounts(storedDuplicates, part.duplicates);
+  }
+  for (const kind of telemetryKinds) {
+    if (ownDuplicates[kind] !== storedDuplicates[kind]) {
+      problems.push(
+        `host ${host.host_id}, ${kind}: ${ownDuplicates[kind]} events of repeated batches are in the topic, the store says ${storedDuplicates[kind]}`,
+      );
+    }
+  }
+
+  const rows = telemetryKinds.map((kind) => ({
+    host_id: host.host_id,
+    host_name: host.host_name,
+    kind,
+    accepted: accepted[kind],
+    windowed: windowed[kind],
+    folded: folded[kind],
+    duplicates: storedDuplicates[kind],
+    dead_lettered: dead[kind],
+    pending: pending[kind],
+    agent_drops: drops[kind],
+    difference: accepted[kind] - windowed[kind] - storedDuplicates[kind] - dead[kind] - pending[kind],
+  }));
+  return { rows, problems, windows_left_out: horizon.windows.size };
+}
+
+function windowProblems(host: CountedHost, kept: readonly StoredPart[], expected: ReadonlyMap<number, KindCounts>): string[] {
+  const shown = new Map<number, KindCounts>();
+  for (const part of kept) {
+    const sum = shown.get(part.window_start) ?? noCounts();
+    shown.set(part.window_start, sum);
+    addCounts(sum, part.windowed);
+  }
+  const problems: string[] = [];
+  for (const window of [...new Set([...expected.keys(), ...shown.keys()])].sort((a, b) => a - b)) {
+    const own = expected.get(window) ?? noCounts();
+    const theirs = shown.get(window) ?? noCounts();
+    for (const kind of telemetryKinds) {
+      if (own[kind] !== theirs[kind]) {
+        problems.push(
+          `host ${host.host_id}, window ${new Date(window).toISOString()}, ${kind}: ${own[kind]} events accepted, the store has ${theirs[kind]}`,
+        );
+      }
+    }
+  }
+  return problems;
+}
+
+/** Until which event time the host's completeness (or its silence) has closed windows, as far as the correlator has committed. */
+function closings(host: CountedHost, first: readonly CountedBatch[], input: AuditInput) {
+  const partition = host.batches[0]?.partition ?? 0;
+  const committed = input.partitions.get(partition)?.correlated_to ?? 0;
+  const closed_through = first.reduce(
+    (max, batch) => (batch.offset < committed ? Math.max(max, batch.complete_through - input.lateness_ms) : max),
+    Number.NEGATIVE_INFINITY,
+  );
+  const byId = new Map(first.map((batch) => [`${batch.incarnation}:${batch.seq}`, batch]));
+  const lastBefore = (offset: number) => first.findLast((batch) => batch.offset < offset);
+  // A HostSilent counts only while no later batch stands before it in the log.
+  const silences = host.silents.filter((s) => {
+    const named = byId.get(`${s.incarnation}:${s.seq}`);
+    return named !== undefined && lastBefore(s.offset) === named;
+  });
+  const silentOffset = silences.reduce((max, s) => (s.offset < committed ? Math.max(max, s.offset) : max), -1);
+  return {
+    mustBeClosed(window: number, batch: CountedBatch): boolean {
+      if (batch.offset >= committed) return false;
+      return window + input.recount.window_ms <= closed_through || batch.offset < silentOffset;
+    },
+    /** The offset of the record at which a part was cut: of its batch, or of the HostSilent after it. */
+    ownOffset(part: PartId): number | undefined {
+      const batch = byId.get(`${part.incarnation}:${part.seq_to}`);
+      if (!batch || part.closed_by !== "silent") return batch?.offset;
+      const silence = silences.find((s) => s.incarnation === part.incarnation && s.seq === part.seq_to);
+      return silence?.offset ?? batch.offset;
+    },
+  };
+}
+
+/** Repeats after this offset have not been told by any stored part yet. */
+function cutOffset(
+  host: CountedHost,
+  first: readonly CountedBatch[],
+  stored: readonly PartId[],
+  ownOffset: (part: PartId) => number | undefined,
+): number {
+  if (host.batches.length === 0 || first.length === 0) return -1;
+  return stored.reduce((max, part) => Math.max(max, ownOffset(part) ?? -1), -1);
+}
+
+/**
+ * Where the topic has lost records to retention: windows in which batches that are gone have a share, and the last offset before
+ * which repeats can't be told from firsts.
+ */
+function retentionHorizon(
+  first: readonly CountedBatch[],
+  stored: readonly StoredPart[],
+  input: AuditInput,
+): { readonly windows: ReadonlySet<number>; readonly offset: number; readonly part: PartId | undefined } {
+  const oldest = first[0];
+  const partition = oldest?.partition ?? 0;
+  const lost = (input.partitions.get(partition)?.earliest ?? 0) > 0;
+  if (!lost || !oldest) return { windows: new Set(), offset: -1, part: undefined };
+  const windows = new Set<number>();
+  for (const part of stored) {
+    const sharesLost =
+      part.incarnation < oldest.incarnation || part.seq_from === 0 || (part.incarnation === oldest.incarnation && part.seq_from < oldest.seq);
+    if (sharesLost) windows.add(part.window_start);
+  }
+  // The window in which the oldest kept batch falls may have had events in batches that are gone, without a part yet.
+  for (const window of oldest.windows.keys()) windows.add(window);
+  const byId = new Map(first.map((batch) => [`${batch.incarnation}:${batch.seq}`, batch]));
+  const ordered = [...stored].sort(comparePosition);
+  const border = ordered.find((part) => byId.has(`${part.incarnation}:${part.seq_to}`));
+  const offset = border ? (byId.get(`${border.incarnation}:${border.seq_to}`)?.offset ?? oldest.offset) : oldest.offset;
+  return { windows, offset, part: border };
+}
+
+function isAfter(part: PartId, border: PartId | undefined): boolean {
+  if (!border) return false;
+  return part.incarnation > border.incarnation || (part.incarnation === border.incarnation && part.seq_to > border.seq_to);
+}
+
+function comparePosition(a: PartId, b: PartId): number {
+  return a.incarnation - b.incarnation || a.seq_to - b.seq_to || a.window_start - b.window_start;
+}
+
+function latestMarks(parts: readonly PartId[]): Map<number, PartId> {
+  const marks = new Map<number, PartId>();
+  for (const part of parts) {
+    const known = marks.get(part.window_start);
+    if (!known || comparePosition(part, known) > 0) marks.set(part.window_start, part);
+  }
+  return marks;
+}
+
+function covers(mark: PartId | undefined, batch: CountedBatch): boolean {
+  if (!mark) return false;
+  return batch.incarnation < mark.incarnation || (batch.incarnation === mark.incarnation && batch.seq <= mark.seq_to);
+}
+
+function unreadableRow(input: AuditInput): AccountRow[] {
+  const accepted = input.recount.unreadable.size;
+  if (accepted === 0) return [];
+  const dead_lettered = [...input.recount.unreadable].filter((id) => input.dead_letters.has(id)).length;
+  const pending = [...input.recount.unreadable].filter((id) => !input.dead_letters.has(id) && !isCorrelated(id, input)).length;
+  return [
+    {
+      host_id: "(unknown)",
+      host_name: "",
+      kind: "unreadable",
+      accepted,
+      windowed: 0,
+      folded: 0,
+      duplicates: 0,
+      dead_lettered,
+      pending,
+      agent_drops: 0,
+      difference: accepted - dead_lettered - pending,
+    },
+  ];
+}
+
+function isCorrelated(id: string, input: AuditInput): boolean {
+  const [partition, offset] = id.split(":").map(Number);
+  return (offset ?? 0) < (input.partitions.get(partition ?? 0)?.correlated_to ?? 0);
+}
+
+function nothingExpired(input: AuditInput): boolean {
+  return [...input.partitions.values()].every((p) => p.earliest === 0);
+}
+
+function groupByHost<P extends PartId>(parts: readonly P[]): Map<string, P[]> {
+  const byHost = new Map<string, P[]>();
+  for (const part of parts) {
+    const list = byHost.get(part.host_id);
+    if (list) list.push(part);
+    else byHost.set(part.host_id, [part]);
+  }
+  return byHost;
+}

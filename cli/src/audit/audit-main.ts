@@ -1,0 +1,3 @@
+import { auditDirectory } from "./audit-directory";
+
+auditDirectory(process).then((code) => process.exit(code));

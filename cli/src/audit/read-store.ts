@@ -1,0 +1,48 @@
+/** The store's side of an audit: one row per part of a host window, in pages. */
+import { telemetryKinds } from "@assay/schemas/kinds";
+import { query_rows_max, type Store } from "@assay/store/client";
+import type { StoredPart } from "./account";
+import { type KindCounts, noCounts } from "./recount";
+
+interface Row {
+  readonly host_id: string;
+  readonly window_start: number;
+  readonly incarnation: number;
+  readonly seq_from: number;
+  readonly seq_to: number;
+  readonly closed_by: string;
+  readonly windowed: Readonly<Record<string, number>>;
+  readonly folded: Readonly<Record<string, number>>;
+  readonly duplicates: Readonly<Record<string, number>>;
+}
+
+/** Parts that end after `from`, ms: of windows in which kept telemetry may have a share. */
+export async function readStoredParts(store: Store, from: number): Promise<StoredPart[]> {
+  const parts: StoredPart[] = [];
+  for (let offset = 0; ; offset += query_rows_max) {
+    const rows = await store.query<Row>(
+      `SELECT host_id, window_start, incarnation, seq_from, seq_to, closed_by, windowed, folded, duplicates
+       FROM assay.coverage
+       WHERE received_through >= fromUnixTimestamp64Milli({from: Int64}) OR window_end >= fromUnixTimestamp64Milli({from: Int64})
+       ORDER BY host_id, window_start, incarnation, seq_to, seq_from, closed_by
+       LIMIT {limit: UInt64} OFFSET {offset: UInt64}`,
+      { from, limit: query_rows_max, offset },
+    );
+    for (const row of rows) {
+      parts.push({
+        ...row,
+        closed_by: row.closed_by === "silent" || row.closed_by === "supplement" ? row.closed_by : "complete",
+        windowed: counts(row.windowed),
+        folded: counts(row.folded),
+        duplicates: counts(row.duplicates),
+      });
+    }
+    if (rows.length < query_rows_max) return parts;
+  }
+}
+
+function counts(map: Readonly<Record<string, number>>): KindCounts {
+  const all = noCounts();
+  for (const kind of telemetryKinds) all[kind] = Number(map[kind] ?? 0);
+  return all;
+}

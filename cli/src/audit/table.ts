@@ -1,0 +1,54 @@
+/** An account as a table, and what doesn't add up in words below it. */
+import { renderTable } from "../report/columns";
+import type { Account } from "./account";
+
+export interface AuditReport extends Account {
+  readonly audited_at: string;
+  /** Records that ingest refused, which were never accepted: by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly telemetry_from: string | null;
+}
+
+export function auditTable(report: AuditReport): string {
+  const lines: string[] = [];
+  if (report.rows.length === 0) lines.push("No telemetry was accepted.");
+  else {
+    lines.push(
+      renderTable(
+        ["host", "kind", "accepted", "windowed", "of it folded", "duplicates", "dead-lettered", "pending", "difference", "agent drops"],
+        report.rows.map((row) => [
+          row.host_name === "" ? row.host_id : `${row.host_name} (${row.host_id.slice(0, host_id_length)})`,
+          row.kind,
+          row.accepted,
+          row.windowed,
+          row.folded,
+          row.duplicates,
+          row.dead_lettered,
+          row.pending,
+          row.difference,
+          row.agent_drops,
+        ]),
+      ),
+    );
+  }
+  lines.push("", "accepted = windowed + duplicates + dead-lettered + pending + difference. Pending is still on its way; agent drops were never sent.");
+  if (report.windows_left_out > 0) {
+    lines.push(`Left out on both sides: ${report.windows_left_out} windows with telemetry older than the log keeps (from ${report.telemetry_from}).`);
+  }
+  for (const [reason, count] of Object.entries(report.refused)) lines.push(`Refused by ingest, never accepted: ${count} (${reason}).`);
+  lines.push("", ...verdict(report));
+  return `${lines.join("\n")}\n`;
+}
+
+const host_id_length = 8;
+const problems_shown_max = 20;
+
+function verdict({ problems }: AuditReport): string[] {
+  if (problems.length === 0) return ["Everything adds up."];
+  const more = problems.length - problems_shown_max;
+  return [
+    `It does not add up: ${problems.length} ${problems.length === 1 ? "difference" : "differences"}.`,
+    ...problems.slice(0, problems_shown_max).map((p) => `  ${p}`),
+    ...(more > 0 ? [`  … and ${more} more (--format json shows all)`] : []),
+  ];
+}

@@ -1,0 +1,94 @@
+/**
+ * What an embedded Assay asks the coordinator for at each start: its rule packages, the application `this-host`, the report API's
+ * key, and the assessment that this start is for. Whatever stands already in control as it should be is not asked for again.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { ask } from "@assay/control/ask";
+import type { CommandBody } from "@assay/control/commands";
+import type { Application, AssessmentState, Template } from "@assay/control/entities";
+import type { ControlView } from "@assay/control/follow";
+import { readPackages } from "@assay/rules/read-packages";
+import type { Logger } from "@assay/runtime/logger";
+import type { Codec } from "@assay/schemas/codec";
+import type { Log } from "@assay/stream/log";
+import type { ServicesPlan } from "./messages";
+
+export const application_id = "this-host";
+const continuous_template_id = "this-host-continuous";
+const key_id = "local";
+const asked_by = "assay";
+
+/** Returns the id of the assessment that runs. */
+export async function bootstrap(
+  plan: ServicesPlan,
+  log: Log,
+  codec: Codec,
+  control: ControlView,
+  logger: Logger,
+): Promise<string> {
+  const request = async (body: CommandBody) => {
+    const answer = await ask(log, codec, control, body, asked_by);
+    if (answer.result === "rejected") throw new Error(`${body.type} was refused: ${answer.reason}, ${answer.detail}`);
+  };
+  for (const rulePackage of readPackages(plan.rules_directory)) {
+    if (control.latest("package", rulePackage.name)?.value.digest === rulePackage.digest) continue;
+    await request({ type: "activate_package", package: rulePackage });
+    logger.info({ package: rulePackage.name, version: rulePackage.version, digest: rulePackage.digest }, "rule package activated");
+  }
+  await putKey(plan, control, request);
+  await putApplication(plan, control, request);
+  return plan.assessment.kind === "continuous" ? continueAssessment(control, request) : startOnce(plan.assessment, control, request);
+}
+
+type Request = (body: CommandBody) => Promise<void>;
+
+async function putKey(plan: ServicesPlan, control: ControlView, request: Request): Promise<void> {
+  const known = control.latest("key", key_id);
+  if (known?.value.key_sha256 === plan.api_key_sha256 && !known.value.revoked) return;
+  await request({
+    type: "put_key",
+    id: key_id,
+    expected_version: known?.version ?? 0,
+    key: { name: "this machine's", role: "admin", key_sha256: plan.api_key_sha256, revoked: false },
+  });
+}
+
+async function putApplication(plan: ServicesPlan, control: ControlView, request: Request): Promise<void> {
+  const application: Application = { name: "This host", selector: { tag: "host", in: [plan.host_id] }, tiers: [] };
+  const known = control.latest("application", application_id);
+  // One that an operator has changed stays as it is.
+  if (known) return;
+  await request({ type: "put_application", id: application_id, expected_version: 0, application });
+}
+
+async function putTemplate(id: string, template: Template, control: ControlView, request: Request): Promise<void> {
+  const known = control.latest("template", id);
+  if (known && isDeepStrictEqual(known.value, template)) return;
+  await request({ type: "put_template", id, expected_version: known?.version ?? 0, template });
+}
+
+const running: readonly AssessmentState[] = ["scheduled", "pending", "collecting", "collected", "evaluating"];
+
+async function continueAssessment(control: ControlView, request: Request): Promise<string> {
+  const template: Template = { name: "This host, continuously", application_id, packages: [], duration_ms: "continuous" };
+  if (!control.latest("template", continuous_template_id)) await putTemplate(continuous_template_id, template, control, request);
+  const own = control.all("assessment").filter((a) => a.value.template_id === continuous_template_id);
+  const current = own.find((a) => running.includes(a.value.state) && a.value.ends_at === null);
+  if (current) return current.id;
+  const id = `${continuous_template_id}-${own.length + 1}`;
+  await request({ type: "start_assessment", id, template_id: continuous_template_id });
+  return id;
+}
+
+async function startOnce(
+  plan: Extract<ServicesPlan["assessment"], { kind: "once" }>,
+  control: ControlView,
+  request: Request,
+): Promise<string> {
+  const { id, packages, duration_ms } = plan;
+  const template: Template = { name: "This host, once", application_id, packages: [...packages], duration_ms };
+  await putTemplate(id, template, control, request);
+  // Asking twice, after a restart, starts one.
+  await request({ type: "start_assessment", id, template_id: id });
+  return id;
+}

@@ -1,0 +1,157 @@
+/**
+ * The services process: it owns the log and the engine, and hosts each service in a worker thread of its own.
+ *
+ *   start message ─▶ log and engine ─▶ correlator ─▶ bootstrap (through the correlator) ─▶ ingest, evaluator, report API ─▶ ready
+ *   stop message, or the parent is gone ─▶ ingest ─▶ correlator ─▶ evaluator ─▶ report API ─▶ engine ─▶ log ─▶ end
+ *
+ * Signals are for the supervisor, which decides when what ends: a Ctrl-C or a service manager's SIGTERM goes to the whole group.
+ */
+import { join } from "node:path";
+import { ControlView } from "@assay/control/follow";
+import { startAdminServer } from "@assay/runtime/admin-server";
+import { createLogger, type Logger } from "@assay/runtime/logger";
+import { createMetrics, mergeMetrics } from "@assay/runtime/metrics";
+import { Codec, folderIds } from "@assay/schemas/codec";
+import { allTopics } from "@assay/schemas/topics";
+import { connectStore } from "@assay/store/client";
+import { migrate } from "@assay/store/migrate";
+import { openEmbeddedLog } from "@assay/stream/embedded-log";
+import { bootstrap } from "./bootstrap";
+import type { FromServices, ServicesPlan, ToServices } from "./messages";
+import { listen_host } from "./ports";
+import { ServiceThread } from "./service-thread";
+import { openStore } from "./open-store";
+import { type ServiceName, serviceNames, type ThreadPlan } from "./thread-messages";
+
+const log_owner_wait_ms = 10_000;
+/** Once the parent is gone nobody waits for an orderly end. */
+const orphan_stop_wait_ms = 5_000;
+
+/** Resolves with the exit code, after everything that it started has ended. */
+export async function hostServices(hosted: NodeJS.Process): Promise<number> {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) hosted.on(signal, () => undefined);
+  const logger = createLogger({ service: "services" });
+  const tell = (message: FromServices) => void hosted.send?.(message, () => undefined);
+  const undo: Undo = [];
+  const supervisor = watchSupervisor(hosted);
+  try {
+    const plan = await Promise.race([supervisor.plan, supervisor.stopped.then(() => undefined)]);
+    if (!plan) return 0;
+    const failed = start(plan, logger, tell, undo);
+    await Promise.race([failed, supervisor.stopped]);
+    await undoAll(undo);
+    logger.info("services stopped");
+    return 0;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    logger.fatal({ error }, "the services can't go on");
+    tell({ type: "failed", message });
+    await undoAll(undo).catch((failure: unknown) => logger.error({ error: failure }, "could not stop in order"));
+    return 1;
+  }
+}
+
+type Undo = (() => Promise<unknown>)[];
+
+async function undoAll(undo: Undo): Promise<void> {
+  for (const step of undo.splice(0)) await step();
+}
+
+interface Supervisor {
+  readonly plan: Promise<ServicesPlan>;
+  readonly stopped: Promise<void>;
+}
+
+/** The parent's orders; its end counts as one to stop, with a limit. */
+function watchSupervisor(hosted: NodeJS.Process): Supervisor {
+  const plan = new Promise<ServicesPlan>((resolve) => {
+    hosted.on("message", (message: ToServices) => {
+      if (message.type === "start") resolve(message.plan);
+    });
+  });
+  const stopped = new Promise<void>((resolve) => {
+    hosted.on("message", (message: ToServices) => {
+      if (message.type === "stop") resolve();
+    });
+    const orphaned = () => {
+      resolve();
+      setTimeout(() => hosted.kill(hosted.pid, "SIGKILL"), orphan_stop_wait_ms).unref();
+    };
+    hosted.once("disconnect", orphaned);
+    if (hosted.connected === false) orphaned();
+  });
+  return { plan, stopped };
+}
+
+/** Rejects when it can't go on. What it has started stands in undo, to be done in that order. */
+async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromServices) => void, undo: Undo): Promise<never> {
+  tell({ type: "doing", what: "opening the log and starting the ClickHouse engine" });
+  const log_directory = join(plan.directory, "log");
+  const opening = openEmbeddedLog({ directory: log_directory, owner_wait_ms: log_owner_wait_ms, logger });
+  const log = await opening;
+  undo.unshift(() => log.close());
+  await log.ensureTopics(allTopics);
+  const opened = await openStore(join(plan.directory, "clickhouse"), process.env, logger);
+  undo.unshift(() => opened.stop());
+  const store = connectStore(opened.login);
+  const applied = await migrate(store).finally(() => store.close());
+  if (applied.length > 0) logger.info({ applied }, "migrations applied");
+
+  const ports = { ...plan.ports };
+  const threadPlan = (service: ServiceName): ThreadPlan => ({
+    service,
+    log_directory,
+    env: threadEnv(plan, ports),
+    store: opened.login,
+  });
+  const threads = new Map(serviceNames.map((name) => [name, new ServiceThread(name, () => threadPlan(name), logger)]));
+  const thread = (name: ServiceName) => threads.get(name) as ServiceThread;
+  // In the order of the flow, so that each finishes what those before it gave it.
+  undo.unshift(async () => {
+    for (const name of serviceNames) await thread(name).stop();
+  });
+  tell({ type: "doing", what: "starting the services" });
+  await thread("correlator").start();
+  const others = Promise.all([thread("evaluator").start(), thread("ingest").start(), thread("report-api").start()]);
+  others.catch(() => undefined); // awaited below
+  const codec = new Codec(folderIds());
+  const assessment_id = await bootstrap(plan, log, codec, await ControlView.open(log, codec), logger);
+  const [, ingest_port, report_api_port] = await others;
+  ports.ingest = ingest_port ?? ports.ingest;
+  ports.report_api = report_api_port ?? ports.report_api;
+
+  const metrics = createMetrics("services", { process_metrics: true });
+  const admin = await startAdminServer({
+    host: listen_host,
+    port: ports.metrics,
+    setting: "ASSAY_METRICS_PORT",
+    services: () => [
+      ...serviceNames.map((name) => ({ name, ready: () => thread(name).ready() })),
+      { name: "clickhouse", ready: () => opened.ready() },
+    ],
+    metrics: async () => mergeMetrics(await Promise.all([metrics.snapshot(), ...serviceNames.map((name) => thread(name).metrics())])),
+  });
+  ports.metrics = admin.port;
+  undo.unshift(async () => {
+    metrics.stop();
+    await admin.stop();
+  });
+  logger.info({ ports }, "services ready");
+  tell({ type: "ready", ports, engine_port: opened.port, assessment_id });
+  await Promise.race([opened.ended, ...[...threads.values()].map((t) => t.failed)]);
+  throw new Error("the engine ended");
+}
+
+/** The settings that this start decides on go before those of the environment. */
+function threadEnv(plan: ServicesPlan, ports: ServicesPlan["ports"]): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name.startsWith("ASSAY_") && value !== undefined) env[name] = value;
+  }
+  return {
+    ...env,
+    ASSAY_REPORT_API_PORT: String(ports.report_api),
+    ASSAY_INGEST_PORT: String(ports.ingest),
+    ASSAY_ENROL_SECRET: plan.enrolment_secret,
+  };
+}

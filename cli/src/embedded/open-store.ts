@@ -1,0 +1,58 @@
+/** The store of an embedded Assay: its own engine, or the ClickHouse server that the settings name, and then no engine. */
+import type { Logger } from "@assay/runtime/logger";
+import type { Readiness } from "@assay/runtime/service";
+import { readSettings } from "@assay/runtime/settings";
+import { connectStore } from "@assay/store/client";
+import { startEngine } from "@assay/store/engine";
+import { clickhouseSettings } from "./settings";
+
+export interface OpenStore {
+  readonly login: { readonly url: string; readonly username: string; readonly password: string };
+  /** Of the engine; undefined for a server. */
+  readonly port: number | undefined;
+  ready(): Promise<Readiness>;
+  /** Rejects when the engine couldn't be kept running; never resolves before stop. */
+  readonly ended: Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+export async function openStore(
+  directory: string,
+  env: Readonly<Record<string, string | undefined>>,
+  logger: Logger,
+): Promise<OpenStore> {
+  const read = readSettings(clickhouseSettings, env);
+  if (!read.ok) throw new Error(read.problems.join("; "));
+  const { url, username, password } = read.settings;
+  if (url !== undefined) return server({ url, username, password: password ?? "" });
+  const engine = await startEngine({ directory, logger });
+  return {
+    login: { url: engine.url, username: engine.username, password: engine.password },
+    port: Number(new URL(engine.url).port),
+    ready: async () => {
+      const { state, last_error } = engine.status();
+      return state === "ready" ? { ready: true } : { ready: false, reason: `the engine is ${state}${last_error ? `: ${last_error}` : ""}` };
+    },
+    ended: engine.ended,
+    stop: () => engine.stop(),
+  };
+}
+
+const first_answer_wait_ms = 15_000;
+
+async function server(login: OpenStore["login"]): Promise<OpenStore> {
+  const store = connectStore({ ...login, retry_wait_ms: first_answer_wait_ms });
+  try {
+    await store.query("SELECT 1");
+  } catch (error) {
+    await store.close();
+    throw new Error(`the ClickHouse server at ${login.url} can't be used: ${(error as Error).message} (ASSAY_CLICKHOUSE_URL)`);
+  }
+  return {
+    login,
+    port: undefined,
+    ready: async () => ((await store.ping()) ? { ready: true } : { ready: false, reason: `${login.url} does not answer` }),
+    ended: new Promise(() => undefined),
+    stop: () => store.close(),
+  };
+}

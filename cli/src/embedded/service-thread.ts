@@ -1,0 +1,135 @@
+/**
+ * A service in a worker thread, kept running: a thread that fails is started again after a backoff; one that fails restarts_max
+ * times within restarts_window_ms ends the whole process with its message.
+ */
+import { Worker } from "node:worker_threads";
+import type { Logger } from "@assay/runtime/logger";
+import type { MetricsSnapshot } from "@assay/runtime/metrics";
+import { askMetrics } from "@assay/runtime/metrics-port";
+import type { Readiness } from "@assay/runtime/service";
+import { threadScript } from "./code-paths";
+import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
+
+export const restarts_max = 5;
+export const restarts_window_ms = 300_000;
+const backoff_first_ms = 500;
+const backoff_max_ms = 10_000;
+const start_wait_ms_max = 60_000;
+const stop_wait_ms_max = 10_000;
+const metrics_wait_ms = 1_000;
+
+export class ServiceThread {
+  /** Rejects when the thread failed too often. */
+  readonly failed: Promise<never>;
+  private fail: (error: Error) => void = () => undefined;
+  private worker: Worker | undefined;
+  private up = false;
+  private stopping = false;
+  private lastFailure = "it is starting";
+  private restartedAt: number[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private nextRequest = 1;
+
+  /** plan is asked at each start: a port that was chosen at the first one is kept by the next. */
+  constructor(
+    private readonly name: string,
+    private readonly plan: () => ThreadPlan,
+    private readonly logger: Logger,
+  ) {
+    this.failed = new Promise<never>((_, reject) => {
+      this.fail = reject;
+    });
+    this.failed.catch(() => undefined);
+  }
+
+  /** Resolves with its port, if it has one, once it works. Rejects when its first start fails. */
+  start(): Promise<number | undefined> {
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(threadScript, { workerData: this.plan(), name: this.name });
+      this.worker = worker;
+      let over = false;
+      const late = setTimeout(() => {
+        end(`it did not start within ${start_wait_ms_max / 1_000} s`);
+        void worker.terminate();
+      }, start_wait_ms_max);
+      const end = (why: string) => {
+        if (over) return;
+        over = true;
+        clearTimeout(late);
+        const wasUp = this.up;
+        this.up = false;
+        this.worker = undefined;
+        this.lastFailure = why;
+        if (!wasUp) reject(new Error(`${this.name}: ${why}`));
+        else if (!this.stopping) this.restart(why);
+      };
+      worker.on("message", (message: FromThread) => {
+        if (message.tag === "started") {
+          clearTimeout(late);
+          this.up = true;
+          resolve(message.port);
+        } else if (message.tag === "failed") end(message.message);
+      });
+      worker.on("error", (error) => end(error instanceof Error ? error.message : String(error)));
+      worker.on("exit", (code) => end(`its thread ended with code ${code}`));
+    });
+  }
+
+  async ready(): Promise<Readiness> {
+    const { worker } = this;
+    if (!worker || !this.up) return { ready: false, reason: this.lastFailure };
+    const id = this.nextRequest++;
+    return new Promise((resolve) => {
+      const settle = (readiness: Readiness) => {
+        worker.off("message", onMessage);
+        worker.off("exit", onExit);
+        resolve(readiness);
+      };
+      const onMessage = (message: FromThread) => {
+        if (message.tag === "readiness" && message.id === id) settle(message.readiness);
+      };
+      const onExit = () => settle({ ready: false, reason: "its thread has ended" });
+      worker.on("message", onMessage);
+      worker.on("exit", onExit);
+      worker.postMessage({ tag: "ready_request", id } satisfies ToThread);
+    });
+  }
+
+  /** Empty while it is down, or too busy to answer: the other services' metrics are still worth having. */
+  async metrics(): Promise<MetricsSnapshot> {
+    if (!this.worker || !this.up) return [];
+    return askMetrics(this.worker, metrics_wait_ms).catch(() => []);
+  }
+
+  /** Lets it finish its work in hand, for at most stop_wait_ms_max. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    clearTimeout(this.timer);
+    const { worker } = this;
+    if (!worker) return;
+    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    worker.postMessage({ tag: "stop" } satisfies ToThread);
+    const late = setTimeout(() => {
+      this.logger.warn({ name: this.name, stop_wait_ms: stop_wait_ms_max }, "a service did not stop in time, its thread ends now");
+      void worker.terminate();
+    }, stop_wait_ms_max);
+    await ended;
+    clearTimeout(late);
+  }
+
+  private restart(why: string): void {
+    const now = Date.now();
+    this.restartedAt = [...this.restartedAt.filter((at) => now - at < restarts_window_ms), now];
+    if (this.restartedAt.length > restarts_max) {
+      this.fail(new Error(`${this.name} failed ${restarts_max + 1} times within ${restarts_window_ms / 60_000} minutes, last with: ${why}`));
+      return;
+    }
+    const wait_ms = Math.min(backoff_max_ms, backoff_first_ms * 2 ** (this.restartedAt.length - 1));
+    this.logger.error({ name: this.name, reason: why, wait_ms }, "a service failed and is started again");
+    this.timer = setTimeout(() => {
+      this.start().catch((error: Error) => {
+        if (!this.stopping) this.restart(error.message);
+      });
+    }, wait_ms);
+  }
+}

@@ -1,0 +1,3 @@
+import { hostServices } from "./host-services";
+
+hostServices(process).then((code) => process.exit(code));

@@ -1,0 +1,53 @@
+/**
+ * As whom the services run. Started by an ordinary user: as that user. Started by root: as ASSAY_USER (default nobody), provided
+ * that this user can read the code; otherwise as root, with a warning that names the remedy.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { type Io, UserError } from "../io";
+
+export interface ServicesUser {
+  /** Set where the services run as somebody else than the supervisor. */
+  readonly other: { readonly name: string; readonly uid: number; readonly gid: number } | undefined;
+  readonly warning: string | undefined;
+}
+
+export const services_user_default = "nobody";
+const probe_wait_ms = 10_000;
+
+export function servicesUser(io: Pick<Io, "env" | "uid">, paths: readonly string[]): ServicesUser {
+  if (io.uid !== 0) return { other: undefined, warning: undefined };
+  const name = io.env.ASSAY_USER || services_user_default;
+  if (name === "root") return { other: undefined, warning: undefined };
+  const found = account(name);
+  if (!found) throw new UserError(`there is no user named ${name} to run the services as (ASSAY_USER)`);
+  const obstacle = unreadable(found, paths);
+  if (obstacle === undefined) return { other: found, warning: undefined };
+  return {
+    other: undefined,
+    warning: `the services run as root, because ${name} can't read ${obstacle}; install Assay where every user can read it, such as /opt, or name another user (ASSAY_USER)`,
+  };
+}
+
+function account(name: string): ServicesUser["other"] {
+  for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+    const [login, , uid, gid] = line.split(":");
+    if (login === name && uid !== undefined && gid !== undefined) return { name, uid: Number(uid), gid: Number(gid) };
+  }
+  return undefined;
+}
+
+/** Asks a process of that user, so that every way in which access may be denied counts, the node executable's own among them. */
+function unreadable(user: { readonly uid: number; readonly gid: number }, paths: readonly string[]): string | undefined {
+  const script = "for (const p of process.argv.slice(1)) try { require('fs').accessSync(p, 4) } catch { console.log(p); break }";
+  const asked = spawnSync(process.execPath, ["-e", script, "--", ...paths], {
+    uid: user.uid,
+    gid: user.gid,
+    cwd: "/",
+    env: {},
+    encoding: "utf8",
+    timeout: probe_wait_ms,
+  });
+  if (asked.error || asked.status !== 0) return process.execPath;
+  return asked.stdout.trim() || undefined;
+}

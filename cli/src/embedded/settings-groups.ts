@@ -1,0 +1,47 @@
+/** Every setting that there is, by who reads it: for the reference page, and for telling all problems of an environment at once. */
+import { agentSettings } from "@assay/agent/config";
+import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
+import { evaluatorRelations, evaluatorSettings } from "@assay/evaluator/settings";
+import { ingestRelations, ingestSettings } from "@assay/ingest/settings";
+import { reportApiSettings } from "@assay/report-api/settings";
+import { type Definitions, type Environment, type Relation, readSettings } from "@assay/runtime/settings";
+import type { SettingsGroup } from "@assay/runtime/settings-reference";
+import { unknownSettings } from "@assay/runtime/unknown-settings";
+import { clickhouseSettings, embeddedSettings } from "./settings";
+
+interface Group extends SettingsGroup {
+  problems(env: Environment): readonly string[];
+}
+
+export const settingsGroups: readonly Group[] = [
+  group("Embedded Assay", "Read by `assay up`, `assay assess` and `assay audit`.", embeddedSettings),
+  group("Store", undefined, clickhouseSettings),
+  group("Ingest", undefined, ingestSettings, ingestRelations),
+  group("Correlator", undefined, correlatorSettings, correlatorRelations),
+  group("Evaluator", undefined, evaluatorSettings, evaluatorRelations),
+  group("Report API", undefined, reportApiSettings),
+  group("Agent", "`assay up` and `assay assess` set where its state is, where it sends and with which secret.", agentSettings),
+];
+
+/** All of them, each once. */
+export function settingsProblems(env: Environment): readonly string[] {
+  const wrong = settingsGroups.flatMap((g) => g.problems(env));
+  return [...new Set([...wrong, ...unknownSettings(env, settingsGroups.map((g) => g.definitions))])];
+}
+
+function group<D extends Definitions>(
+  title: string,
+  doc: string | undefined,
+  definitions: D,
+  relations: readonly Relation<D>[] = [],
+): Group {
+  return {
+    title,
+    ...(doc === undefined ? {} : { doc }),
+    definitions,
+    problems(env) {
+      const read = readSettings(definitions, env, relations);
+      return read.ok ? [] : read.problems;
+    },
+  };
+}

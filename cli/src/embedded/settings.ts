@@ -1,0 +1,49 @@
+/** Settings of `assay` itself. Those of the services and the agent stand in their rooms, and are passed on to them. */
+import { ingestSettings } from "@assay/ingest/settings";
+import { reportApiSettings } from "@assay/report-api/settings";
+import { defineSettings, integer, optionalPath, optionalUrl, readSettings, type SettingsOf, secret, text } from "@assay/runtime/settings";
+import { UserError } from "../io";
+import { portUses } from "./ports";
+import { services_user_default } from "./services-user";
+
+export const embeddedSettings = defineSettings({
+  data_directory: optionalPath("ASSAY_DATA_DIR", {
+    doc: "Data directory of an embedded Assay. Without it: /var/lib/assay as root, else assay in $XDG_DATA_HOME or ~/.local/share. --data goes before it.",
+  }),
+  user: text("ASSAY_USER", {
+    doc: "Started by root, the services run as this user; root keeps them root.",
+    default: services_user_default,
+    length_max: 64,
+  }),
+  rules_directory: optionalPath("ASSAY_RULES_DIR", { doc: "Directory of rule packages; those that come with Assay where it isn't set." }),
+  metrics_port: integer("ASSAY_METRICS_PORT", {
+    doc: "Port of /live, /ready and /metrics; 0 for any free one.",
+    default: portUses.metrics.default,
+    min: 0,
+    max: 65_535,
+  }),
+});
+
+export const clickhouseSettings = defineSettings({
+  url: optionalUrl("ASSAY_CLICKHOUSE_URL", {
+    doc: "A ClickHouse server to use; the embedded engine isn't started then.",
+    protocols: ["http:", "https:"],
+  }),
+  username: text("ASSAY_CLICKHOUSE_USER", { doc: "User of that server.", default: "assay", length_max: 128 }),
+  password: secret("ASSAY_CLICKHOUSE_PASSWORD", { doc: "Password of that user." }),
+});
+
+/** What the supervisor reads: its own, and the ports on which its services listen. */
+const supervisorSettings = { ...embeddedSettings, report_api_port: reportApiSettings.port, ingest_port: ingestSettings.port };
+export type EmbeddedSettings = SettingsOf<typeof supervisorSettings>;
+
+/** problems: of every setting that the processes to be started will read. */
+export function readEmbeddedSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  problems: readonly string[],
+): EmbeddedSettings {
+  const read = readSettings(supervisorSettings, env);
+  const all = [...new Set([...(read.ok ? [] : read.problems), ...problems])];
+  if (read.ok && all.length === 0) return read.settings;
+  throw new UserError(`${all.length === 1 ? "a setting is" : `${all.length} settings are`} wrong:\n  ${all.join("\n  ")}`);
+}

@@ -1,0 +1,66 @@
+/** Which service is started how: its settings from the environment, its parts from the thread. */
+import { ask } from "@assay/control/ask";
+import type { CommandBody } from "@assay/control/commands";
+import { startCorrelator } from "@assay/correlator/start-correlator";
+import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
+import { evaluatorRelations, evaluatorSettings } from "@assay/evaluator/settings";
+import { startEvaluator } from "@assay/evaluator/start-evaluator";
+import { controlDirectory } from "@assay/ingest/agent-directory";
+import { ingestRelations, ingestSettings } from "@assay/ingest/settings";
+import { startIngest } from "@assay/ingest/start-ingest";
+import { reportApiSettings } from "@assay/report-api/settings";
+import { startReportApi } from "@assay/report-api/start-report-api";
+import type { RunningService } from "@assay/runtime/service";
+import { type Definitions, type Relation, readSettings, type SettingsOf } from "@assay/runtime/settings";
+import { connectStore } from "@assay/store/client";
+import type { ThreadParts } from "./run-service-thread";
+import type { ThreadPlan } from "./thread-messages";
+
+export interface StartedService {
+  readonly service: RunningService;
+  /** Of a service that listens. */
+  readonly port: number | undefined;
+}
+
+export async function startService(plan: ThreadPlan, parts: ThreadParts): Promise<StartedService> {
+  switch (plan.service) {
+    case "ingest": {
+      const { log, codec, control } = parts;
+      const settings = read(ingestSettings, plan, ingestRelations);
+      const service = await startIngest(settings, { ...parts, agents: controlDirectory(log, codec, control) });
+      return { service, port: service.port };
+    }
+    case "correlator":
+      return { service: await startCorrelator(read(correlatorSettings, plan, correlatorRelations), parts), port: undefined };
+    case "evaluator": {
+      const store = connectStore(plan.store);
+      const service = await startEvaluator(read(evaluatorSettings, plan, evaluatorRelations), { ...parts, store });
+      return { service: closing(service, store), port: undefined };
+    }
+    case "report-api": {
+      const store = connectStore(plan.store);
+      const { log, codec, control: view } = parts;
+      const control = { view, ask: (body: CommandBody, by: string) => ask(log, codec, view, body, by) };
+      const service = await startReportApi(read(reportApiSettings, plan), { ...parts, control, store });
+      return { service: closing(service, store), port: service.port };
+    }
+  }
+}
+
+function read<D extends Definitions>(definitions: D, plan: ThreadPlan, relations: readonly Relation<D>[] = []): SettingsOf<D> {
+  const result = readSettings(definitions, plan.env, relations);
+  if (!result.ok) throw new Error(result.problems.join("; "));
+  return result.settings;
+}
+
+/** The store that was opened for a service is closed after it. */
+function closing(service: RunningService, store: { close(): Promise<void> }): RunningService {
+  return {
+    ready: () => service.ready(),
+    ended: service.ended,
+    stop: async () => {
+      await service.stop();
+      await store.close();
+    },
+  };
+}

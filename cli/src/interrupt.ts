@@ -1,0 +1,29 @@
+/** Ctrl-C: the first asks for an orderly end, the second ends at once. */
+import type { Io } from "./io";
+
+export interface Interrupt {
+  /** Aborted by the first. */
+  readonly signal: AbortSignal;
+  /** Resolves at the first. */
+  readonly asked: Promise<void>;
+  close(): void;
+}
+
+/** atOnce is called at the second; it ends what runs and doesn't wait. */
+export function interrupt(io: Io, onFirst: () => void, atOnce: () => void): Interrupt {
+  const aborter = new AbortController();
+  let resolve: () => void = () => undefined;
+  const asked = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  const close = io.onInterrupt(() => {
+    if (aborter.signal.aborted) {
+      atOnce();
+      return;
+    }
+    onFirst();
+    aborter.abort();
+    resolve();
+  });
+  return { signal: aborter.signal, asked, close };
+}
