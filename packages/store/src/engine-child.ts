@@ -5,7 +5,7 @@
  * The parent writes one line of JSON (an EngineOrder) to stdin and then keeps stdin open: when it ends the parent is gone or wants us
  * gone, and the process ends at once. What was acknowledged is on disk by then.
  */
-import { existsSync, openSync, readFileSync, renameSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -39,6 +39,7 @@ function run(directory: string, order: EngineOrder): void {
   const config = join(directory, "config.xml");
   replaceFile(config, order.config_xml);
   replaceFile(join(directory, "users.xml"), order.users_xml);
+  mkdirSync(join(directory, "data"), { recursive: true });
   const withdrawn = repairDeduplicationLogs(join(directory, "data"));
   if (withdrawn > 0) process.stderr.write(`withdrew ${withdrawn} deduplication tokens of unfinished inserts\n`);
 

@@ -3,7 +3,7 @@
  * it, such as Grafana, still can after a restart.
  */
 import { randomBytes } from "node:crypto";
-import { chownSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fchownSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Login } from "./engine-settings";
 
@@ -53,8 +53,15 @@ function login(username: string): Login {
 
 function writeDraft(file: string, connection: Connection, owner: Owner | undefined): string {
   const draft = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
-  writeFileSync(draft, `${JSON.stringify(connection, null, 2)}\n`, { mode: 0o600, flush: true });
-  if (owner !== undefined) chownSync(draft, owner.uid, owner.gid);
+  // A new file and its handle: a name could lead elsewhere by now, where the directory belongs to a user with fewer rights.
+  const handle = openSync(draft, "wx", 0o600);
+  try {
+    if (owner !== undefined) fchownSync(handle, owner.uid, owner.gid);
+    writeFileSync(handle, `${JSON.stringify(connection, null, 2)}\n`);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
   return draft;
 }
 

@@ -8,7 +8,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
+import { closeSync, constants, existsSync, fchmodSync, fchownSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -300,10 +300,17 @@ async function ask(url: string, headers: Record<string, string>): Promise<string
 }
 
 function prepareDirectory(directory: string, owner: Owner | undefined): void {
-  for (const made of [directory, join(directory, "data")]) {
-    mkdirSync(made, { recursive: true, mode: 0o700 });
-    chmodSync(made, 0o700);
-    if (owner !== undefined) chownSync(made, owner.uid, owner.gid);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  // Where root prepares it for a user, that user must not be able to put a link to something else in its place.
+  const handle = openSync(
+    directory,
+    constants.O_RDONLY | constants.O_DIRECTORY | (owner === undefined ? 0 : constants.O_NOFOLLOW),
+  );
+  try {
+    fchmodSync(handle, 0o700);
+    if (owner !== undefined) fchownSync(handle, owner.uid, owner.gid);
+  } finally {
+    closeSync(handle);
   }
 }
 

@@ -82,7 +82,7 @@ describe("guard", () => {
 });
 
 describe("life", () => {
-  it("comes back after its process was killed, at the same address, for as long as that doesn't repeat", async () => {
+  it("comes back after its process was killed, at the same address, and tells of it", async () => {
     const engine = await engines.start();
     const pid = pidOf(engine);
     process.kill(pid, "SIGKILL");
