@@ -33,8 +33,8 @@ export async function startCorrelator(settings: CorrelatorSettings, parts: Corre
   const metrics = correlatorMetrics(parts.metrics);
   const coordinator = await runCoordinator(log, codec, settings, logger);
   const stages = [
-    await runStage(hostWindowStage(settings, parts, metrics), { log, codec, logger, now }),
-    await runStage(mergeStage(settings, parts, metrics), { log, codec, logger, now }),
+    runStage(hostWindowStage(settings, parts, metrics), { log, codec, logger, now }),
+    runStage(mergeStage(settings, parts, metrics), { log, codec, logger, now }),
   ] as const;
   metrics.watch("host-windows", stages[0].status);
   metrics.watch("application-windows", stages[1].status);
