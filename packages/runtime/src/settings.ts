@@ -124,7 +124,8 @@ export function path(variable: string, options: Common<string>): Setting<string>
   const { fallback } = setting;
   return {
     ...setting,
-    fallback: fallback.given ? { ...fallback, value: resolve(fallback.value) } : fallback, // shown as declared: the reference is the same everywhere
+    // Shown as it is declared, so that the reference page is the same everywhere.
+    fallback: fallback.given ? { ...fallback, value: resolve(fallback.value) } : fallback,
     parse: (text) => ({ value: resolve(text) }),
   };
 }

@@ -3,7 +3,7 @@
  * each step may trust the one before. What is refused says why, in the words of dead letters.
  */
 import { type BoundsLimits, type BoundsVerdict, compileBounds } from "@assay/schemas/bounds";
-import { Codec, folderIds, wireHeaderBytes } from "@assay/schemas/codec";
+import { Codec, folderIds, type SchemaIds, wireHeaderBytes } from "@assay/schemas/codec";
 import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
 import type { SchemaVersion } from "@assay/schemas/generated/schemas";
 import type { SchemaTypes } from "@assay/schemas/generated/types";
@@ -30,16 +30,17 @@ export interface Refused {
 type ParseLimits = Pick<IngestSettings, "events_max" | "text_bytes_max">;
 
 export class RecordParser {
-  /** Agents write with the ids of the schemas folder, whatever ids the log has. */
-  private readonly ids = folderIds();
-  private readonly agentCodec = new Codec(this.ids);
+  private readonly agentCodec: Codec;
   private readonly bounds = new Map<number, (body: Buffer) => BoundsVerdict>();
 
-  /** codec: the log's. */
+  /** codec: the log's. ids: the agents', which are the schemas folder's whatever ids the log has. */
   constructor(
     private readonly codec: Codec,
     private readonly limits: ParseLimits,
-  ) {}
+    private readonly ids: SchemaIds = folderIds(),
+  ) {
+    this.agentCodec = new Codec(ids);
+  }
 
   telemetry(wire: Buffer): Parsed<"TelemetryBatch"> {
     return this.parse("TelemetryBatch", wire, (batch) => telemetryProblem(batch, this.limits));

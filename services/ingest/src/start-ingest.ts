@@ -82,6 +82,12 @@ export async function startIngest(settings: IngestSettings, parts: IngestParts):
   server.maxConnections = connections_max;
   const port = await listen(server, { host: settings.host, port: settings.port, setting: "ASSAY_INGEST_PORT" });
   logger.info({ host: settings.host, port }, "ingest listens");
+  if (!isLoopback(settings.host)) {
+    logger.warn(
+      { host: settings.host, setting: "ASSAY_INGEST_HOST" },
+      "agents' credentials travel in clear text; put TLS in front of this port",
+    );
+  }
   let end: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => {
     end = resolve;
@@ -95,6 +101,10 @@ export async function startIngest(settings: IngestSettings, parts: IngestParts):
       end();
     },
   };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 const notFound: Reply = {

@@ -291,6 +291,30 @@ describe("a sender who isn't the host", () => {
     expect(status).toBe(401);
   });
 
+  test("who sends on after the refusal is cut off", async () => {
+    const chunk = Buffer.alloc(megabyte);
+    let sent_bytes = 0;
+    await new Promise<void>((resolve) => {
+      const sent = request({
+        port: ingest.port,
+        host: "127.0.0.1",
+        path: "/v1/telemetry",
+        method: "POST",
+        headers: asHost("host-2"),
+      });
+      const write = () => {
+        if (sent.destroyed) return;
+        sent_bytes += chunk.length;
+        sent.write(chunk, write);
+      };
+      sent.on("error", () => undefined);
+      sent.on("close", resolve);
+      write();
+    });
+    expect(sent_bytes).toBeLessThan(64 * megabyte);
+    await expectNothingKept();
+  });
+
   test("with the batch of another host is refused, and the batch kept", async () => {
     const body = telemetryWire({ host_id: "host-2" });
     const message = 'the record is of host "host-2", the credential of "host-1"';
