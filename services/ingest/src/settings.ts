@@ -70,8 +70,8 @@ export const ingestRelations = [
   },
 ];
 
-/** Of one list inside an event: its ancestors, the ports of its parent. */
-export const nested_elements_max = 1_000;
+/** Of one list inside an event: as many as there are ports, since a process may listen on all of them to have its batch refused. */
+export const nested_elements_max = 65_536;
 /** Of all lists of a record. */
 export const elements_total_max = 1_000_000;
 /** The agent cuts an inventory section into chunks of at most this. */
