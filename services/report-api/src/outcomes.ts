@@ -1,6 +1,6 @@
 /**
- * The outcome of each rule of an assessment on each of its hosts: exactly one per rule and host (or per rule and application, for rules
- * that are asked of one). No evidence is never clear.
+ * The outcome of each rule of an assessment on each of its hosts: exactly one per rule and host. Rules over flows are also asked of the
+ * application itself, where something outside acted on it. No evidence is never clear.
  *
  * - event: match where a finding of the rule was active in [begins, ends). Else, without a window in the period, insufficient; else
  *   what the outcome rows say as of the end, where a match from before the period has passed: clear.
@@ -9,6 +9,7 @@
  * - assessment: the row of the period that began with the assessment; for a continuous one, of its newest round.
  */
 import type { Period } from "./assessment-period";
+import { compareKeys, type SortKey } from "./http/page";
 import type { Member } from "./members";
 import { inventoryTimes } from "./queries/assessment-coverage";
 import { type MatchRow, matchesIn, type OutcomeRow, outcomesAsOf, outcomesOfPeriod } from "./queries/outcomes";
@@ -23,48 +24,67 @@ export const inventory_resend_ms = 12 * 3_600_000;
 /** Hosts whose outcomes are read by one query. */
 export const hosts_per_query_max = 500;
 
-/** Rules of these categories are asked of an application's topology, not of a host. */
+/** Rules of these categories are asked of a host within an application, and of the application itself where something outside acts on it. */
 export const applicationCategories: ReadonlySet<string> = new Set(["flow"]);
 
-/** Of the application first, then by host and rule; at most hosts_per_query_max members are read at a time, so that a caller may stop early. */
+/**
+ * The application's own first, where anything was told of it, then by host and rule. A chunk is at most hosts_per_query_max hosts, read when
+ * it is asked for, so a caller may stop early.
+ */
 export async function* assessmentOutcomes(
   store: Store,
   period: Period,
   rules: readonly RuleRow[],
   members: readonly Member[],
 ): AsyncGenerator<Outcome[]> {
-  const ofApplication = rules.filter((rule) => applicationCategories.has(rule.category));
-  const ofHost = rules.filter((rule) => !applicationCategories.has(rule.category));
-  if (ofApplication.length > 0) {
-    const evidence = await readEvidence(store, period, [], period.application_id);
-    const subject: Subject = {
-      host_id: "",
-      host_name: "",
-      application_id: period.application_id,
-      last_window_end: latestOf(members),
-      inventory_at: undefined,
-    };
-    yield ofApplication.map((rule) => outcomeOf(rule, subject, evidence, period));
-  }
+  yield await ofApplication(store, period, rules, members);
   for (let from = 0; from < members.length; from += hosts_per_query_max) {
-    const chunk = members.slice(from, from + hosts_per_query_max);
-    const ids = chunk.map((m) => m.host_id);
-    const [evidence, inventory] = await Promise.all([readEvidence(store, period, ids, ""), inventoryTimes(store, ids)]);
-    const inventoryAt = new Map(inventory.map((row) => [row.host_id, row.collected_at_ms]));
-    yield chunk.flatMap((member) => {
-      const subject: Subject = {
-        host_id: member.host_id,
-        host_name: member.host_name,
-        application_id: "",
-        last_window_end: member.coverage?.last_window_end_ms,
-        inventory_at: inventoryAt.get(member.host_id),
-      };
-      return ofHost.map((rule) => outcomeOf(rule, subject, evidence, period));
-    });
+    yield await ofHosts(store, period, rules, members.slice(from, from + hosts_per_query_max));
   }
 }
 
-/** A host, or an application. Times: milliseconds since 1970; undefined for never. */
+async function ofApplication(
+  store: Store,
+  period: Period,
+  rules: readonly RuleRow[],
+  members: readonly Member[],
+): Promise<Outcome[]> {
+  const asked = rules.filter((rule) => applicationCategories.has(rule.category));
+  if (asked.length === 0) return [];
+  const evidence = await readEvidence(store, period, [""]);
+  const { application_id } = period;
+  const subject = { host_id: "", host_name: "", application_id, last_window_end: latestOf(members), inventory_at: undefined };
+  const told = (key: string) => evidence.asOfEnd.has(key) || evidence.matches.has(key);
+  return asked
+    .filter(({ rule_id }) => told(evidenceKey({ host_id: "", application_id, rule_id })))
+    .map((rule) => outcomeOf(rule, subject, evidence, period));
+}
+
+async function ofHosts(store: Store, period: Period, rules: readonly RuleRow[], members: readonly Member[]): Promise<Outcome[]> {
+  const ids = members.map((m) => m.host_id);
+  const [evidence, inventory] = await Promise.all([readEvidence(store, period, ids), inventoryTimes(store, ids)]);
+  const inventoryAt = new Map(inventory.map((row) => [row.host_id, row.collected_at_ms]));
+  return members.flatMap(({ host_id, host_name, coverage }) => {
+    const host = {
+      host_id,
+      host_name,
+      last_window_end: coverage?.last_window_end_ms,
+      inventory_at: inventoryAt.get(host_id),
+    };
+    const outcomes = rules.map((rule) => {
+      const application_id = applicationCategories.has(rule.category) ? period.application_id : "";
+      return outcomeOf(rule, { ...host, application_id }, evidence, period);
+    });
+    return outcomes.sort((a, b) => compareKeys(outcomeKey(a), outcomeKey(b)));
+  });
+}
+
+/** What lists of outcomes are sorted by. */
+export function outcomeKey(of: { host_id: string; application_id: string; rule_id: string }): SortKey {
+  return [of.host_id, of.application_id, of.rule_id];
+}
+
+/** A host, a host within an application, or with an empty host_id the application. Times: milliseconds since 1970; undefined for never. */
 export interface Subject {
   readonly host_id: string;
   readonly host_name: string;
@@ -82,13 +102,8 @@ export interface Evidence {
   readonly matches: ReadonlyMap<string, MatchRow>;
 }
 
-async function readEvidence(
-  store: Store,
-  period: Period,
-  host_ids: readonly string[],
-  application_id: string,
-): Promise<Evidence> {
-  const subjects = { host_ids, application_id };
+async function readEvidence(store: Store, period: Period, host_ids: readonly string[]): Promise<Evidence> {
+  const subjects = { host_ids, application_id: period.application_id };
   const [asOfEnd, ofPeriod, matches] = await Promise.all([
     outcomesAsOf(store, subjects, period.ends_at),
     outcomesOfPeriod(store, subjects, period.begins_at, period.continuous ? period.ends_at : period.begins_at),

@@ -162,6 +162,10 @@ export class TestApi {
     return { status: response.status, headers: response.headers, body: text === "" ? undefined : JSON.parse(text) };
   }
 
+  get port(): number {
+    return this.service.port;
+  }
+
   metricsText(): Promise<string> {
     return this.metrics.registry.metrics();
   }

@@ -4,6 +4,7 @@ import type { Logger } from "@assay/runtime/logger";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import type { ControlReader } from "../control";
 import type { ReportApiMetrics } from "../metrics";
+import { StoreUnavailableError } from "../queries/read";
 import { authenticate, authorize } from "./authenticate";
 import { parseInput } from "./parse-input";
 import { Problem, problemContentType } from "./problem";
@@ -111,7 +112,7 @@ function problems(logger: Logger) {
     const problem = toProblem(error);
     const operation = (response.locals.route as Route | undefined)?.operation ?? "none";
     if (problem.code === "failed") logger.error({ error, operation, path: request.path }, "request failed");
-    if (problem.code === "unavailable") logger.warn({ operation, detail: problem.message }, "request not served");
+    if (problem.code === "unavailable") logger.warn({ error, operation }, "request not served");
     if (response.headersSent) {
       response.destroy();
       return;
@@ -124,6 +125,7 @@ function problems(logger: Logger) {
 /** Errors of Express' own parsers carry a status and, for bodies, a type. What else comes is ours, and its text stays in the log. */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
+  if (error instanceof StoreUnavailableError) return new Problem("unavailable", error.message);
   const { status, type, message } = (error ?? {}) as { status?: number; type?: string; message?: string };
   if (type === "entity.too.large")
     return new Problem("body_too_large", `the body is larger than the limit of ${body_bytes_max} bytes`);

@@ -79,10 +79,12 @@ const hostsOfAssessment = `
     WHERE window_start >= ${instant("a_begins")} AND window_start < ${instant("a_ends")} AND has(assessments, {a_id:String})`;
 
 /**
- * Seen in the period, on the assessment's application or one of its hosts. And states that did not change in the period but were so
+ * On one of the assessment's hosts or in its application, and seen in the period. And states that did not change in the period but were so
  * at its end: found before it, not resolved by then, and the rule's last outcome on the host as of the end is still match.
  */
-const inAssessment = `(application_id = {a_application:String} OR host_id IN (${hostsOfAssessment}))
+const inAssessment = `(application_id = {a_application:String} OR (
+    application_id = '' AND (category != 'flow' OR has(applications, {a_application:String})) AND host_id IN (${hostsOfAssessment})
+  ))
   AND (
     finding_id IN (
       SELECT finding_id FROM assay.finding_activity WHERE at >= ${instant("a_begins")} AND at < ${instant("a_ends")}

@@ -18,7 +18,7 @@ export interface OutcomeRow {
 const latest = `argMax(o.outcome, (o.as_of, o.late)) AS outcome, argMax(o.reason, (o.as_of, o.late)) AS reason,
   ${ms("max(o.as_of)")} AS as_of_ms, argMax(o.late, (o.as_of, o.late)) AS late`;
 
-/** Of these subjects (hosts, or one application with host ""), rules of event and state scope, as of a time. */
+/** Of these subjects, rules of event and state scope, as of a time. */
 export function outcomesAsOf(store: Store, subjects: Subjects, at: number): Promise<OutcomeRow[]> {
   const sql = `SELECT rule_id, any(o.package) AS package, host_id, application_id, ${latest}
 FROM assay.outcomes AS o
@@ -42,7 +42,7 @@ GROUP BY host_id, application_id, rule_id`;
   return read<OutcomeRow>(store, sql, { ...subjects, begins_from, begins_to });
 }
 
-/** When a rule last matched in a period. */
+/** When a rule last matched in a period. Matches of flow rules on a host count within the application that the finding names. */
 export interface MatchRow {
   readonly rule_id: string;
   readonly host_id: string;
@@ -52,21 +52,25 @@ export interface MatchRow {
 }
 
 export function matchesIn(store: Store, subjects: Subjects, begins_at: number, ends_at: number): Promise<MatchRow[]> {
-  const sql = `SELECT rule_id, host_id, application_id, ${ms("max(until)")} AS last_ms, min(a.late) AS late
+  const sql = `SELECT rule_id, host_id, if(finding_id IN (
+    SELECT finding_id FROM assay.findings
+    WHERE category = 'flow' AND host_id IN {host_ids:Array(String)} AND has(applications, {application_id:String})
+  ), {application_id:String}, toString(a.application_id)) AS application_id,
+  ${ms("max(until)")} AS last_ms, min(a.late) AS late
 FROM assay.finding_activity AS a
-WHERE ${ofSubjects} AND at >= ${instant("begins_at")} AND at < ${instant("ends_at")}
-GROUP BY host_id, application_id, rule_id`;
+WHERE host_id IN {host_ids:Array(String)} AND a.application_id IN ('', {application_id:String})
+  AND at >= ${instant("begins_at")} AND at < ${instant("ends_at")}
+GROUP BY rule_id, host_id, application_id`;
   return read<MatchRow>(store, sql, { ...subjects, begins_at, ends_at });
 }
 
+/** Hosts, "" for the application itself; outcomes of hosts alone, and those of hosts within the application. */
 export interface Subjects {
   readonly host_ids: readonly string[];
-  /** Also subjects that are this application; "" for none. */
   readonly application_id: string;
 }
 
-const ofSubjects = `((host_id != '' AND host_id IN {host_ids:Array(String)})
-    OR (host_id = '' AND application_id != '' AND application_id = {application_id:String}))`;
+const ofSubjects = "host_id IN {host_ids:Array(String)} AND application_id IN ('', {application_id:String})";
 
 /** What holds now, by host, application and rule; `after`: [host_id, application_id, rule_id]. Empty lists: all. */
 export function currentOutcomes(

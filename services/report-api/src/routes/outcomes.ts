@@ -6,7 +6,7 @@ import { compareKeys, listDigest, type Page, pageFrom, pageQuery, pageSchema, re
 import { notFound, Problem } from "../http/problem";
 import { type Route, route } from "../http/route";
 import { membersOf } from "../members";
-import { assessmentOutcomes } from "../outcomes";
+import { assessmentOutcomes, outcomeKey } from "../outcomes";
 import { lastNames } from "../queries/hosts";
 import { currentOutcomes, type OutcomeRow } from "../queries/outcomes";
 import type { Store } from "../queries/read";
@@ -76,12 +76,12 @@ async function ofAssessment(
     for (const outcome of chunk) {
       if (query.outcome && !query.outcome.includes(outcome.outcome)) continue;
       if (query.host && !query.host.includes(outcome.host_id)) continue;
-      if (after && compareKeys(keyOf(outcome), after) <= 0) continue;
+      if (after && compareKeys(outcomeKey(outcome), after) <= 0) continue;
       found.push(outcome);
     }
     if (found.length > query.limit) break;
   }
-  return pageFrom(found, query.limit, digest, keyOf, (outcome) => outcome);
+  return pageFrom(found, query.limit, digest, outcomeKey, (outcome) => outcome);
 }
 
 async function current(store: Store, query: OutcomeQuery, digest: string, after: SortKey | undefined): Promise<Page<Outcome>> {
@@ -91,11 +91,9 @@ async function current(store: Store, query: OutcomeQuery, digest: string, after:
   const names = new Map(
     (await lastNames(store, [...new Set(rows.map((r) => r.host_id))])).map((row) => [row.host_id, row.host_name]),
   );
-  return pageFrom(rows, query.limit, digest, keyOf, (row) => showOutcome(row, names.get(row.host_id), rules.get(row.rule_id)));
-}
-
-function keyOf(of: { host_id: string; application_id: string; rule_id: string }): SortKey {
-  return [of.host_id, of.application_id, of.rule_id];
+  return pageFrom(rows, query.limit, digest, outcomeKey, (row) =>
+    showOutcome(row, names.get(row.host_id), rules.get(row.rule_id)),
+  );
 }
 
 function showOutcome(row: OutcomeRow, host_name: string | undefined, rule: RuleRow | undefined): Outcome {

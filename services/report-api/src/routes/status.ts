@@ -35,7 +35,7 @@ async function status(store: Store, control: Control, silent_after_ms: number, n
   const running = control.view.all("assessment").filter(({ value }) => runningStates.has(value.state)).length;
   return {
     at: instant(now),
-    hosts: { known: Math.max(hosts.observed, control.view.all("agent").length), active: hosts.active },
+    hosts: { enrolled: control.view.all("agent").length, observed: hosts.observed, active: hosts.active },
     telemetry: { events: sums.events, dropped: sums.dropped },
     windows: {
       closed: sums.windows,

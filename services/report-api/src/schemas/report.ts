@@ -28,7 +28,7 @@ export const reportSchema = z
     coverage: assessmentCoverageSchema,
     findings: z.array(reportFindingSchema).describe("The most severe first"),
     findings_total: countSchema,
-    outcomes: z.array(outcomeSchema).describe("One per rule and host, or rule and application; by host, then rule"),
+    outcomes: z.array(outcomeSchema).describe("One per rule and host, by host; first those of the application itself, if any"),
     outcomes_total: countSchema,
     exclusions: z.array(exclusionSchema),
     truncated: z.boolean().describe("findings or outcomes hold fewer than their totals: page through /findings and /outcomes"),
