@@ -101,10 +101,10 @@ describe("commands", () => {
 
   test("activating the active package changes nothing", () => {
     const coordinator = shop();
-    const activate = {
+    const activate: CommandBody = {
       type: "activate_package",
       package: { name: "p", version: "1", digest: "a".repeat(64), files: [] },
-    } as const;
+    };
     expect(coordinator.send(activate, 5)).toMatchObject({ result: "accepted", version: 1 });
     expect(coordinator.send(activate, 6)).toMatchObject({ result: "accepted", version: 1 });
   });

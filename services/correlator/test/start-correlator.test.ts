@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask } from "@assay/control/ask";
+import type { CommandBody } from "@assay/control/commands";
 import { ControlView } from "@assay/control/follow";
 import { createLogger } from "@assay/runtime/logger";
 import { createMetrics } from "@assay/runtime/metrics";
@@ -86,12 +87,8 @@ async function parts(): Promise<Map<string, HostWindow>> {
 
 test("answers commands, and windows what comes after them by what they said", async () => {
   await withCorrelator(async (control) => {
-    const put = {
-      type: "put_application",
-      id: "app",
-      expected_version: 0,
-      application: { name: "App", selector: { all: [] }, tiers: [] },
-    } as const;
+    const application = { name: "App", selector: { all: [] }, tiers: [] };
+    const put: CommandBody = { type: "put_application", id: "app", expected_version: 0, application };
     expect(await ask(log, codec, control, put, "test")).toEqual({
       result: "accepted",
       kind: "application",
