@@ -59,7 +59,7 @@ function describe(
     os: osOf(sections),
     agent_version: window?.agent_version ?? "",
     enrolled_at: instantOrNull(agent?.enrolled_at),
-    tags: { ...window?.tags, ...control.latest("host", id)?.value.tags },
+    tags: { ...agentsOwn(window?.tags ?? {}), ...control.latest("host", id)?.value.tags },
     applications: [...(window?.applications ?? [])],
     last_seen: instantOrNull(window?.last_window_end_ms),
     health: active ? "active" : "silent",
@@ -87,6 +87,11 @@ function coverageOver(row: RangeCoverageRow | undefined, { from, to, now }: Host
     dropped: { ...row?.dropped },
     drop_reasons: { ...row?.drop_reasons },
   };
+}
+
+/** Operators' tags come from control, as they are now. */
+function agentsOwn(tags: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(tags).filter(([tag]) => tag.startsWith("agent:")));
 }
 
 /** Stored as its status, or status:reason. */

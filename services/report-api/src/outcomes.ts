@@ -21,8 +21,8 @@ import { instant, instantOrNull } from "./schemas/values";
 export const evidence_age_ms_max = 26 * 3_600_000;
 /** An agent tells each section of its inventory at least this often, changed or not. */
 export const inventory_resend_ms = 12 * 3_600_000;
-/** Hosts whose outcomes are read by one query. */
-export const hosts_per_query_max = 500;
+/** Hosts whose outcomes are read by one query, and judged in one go: few enough to leave the event loop free. */
+export const hosts_per_query_max = 100;
 
 /** Rules of these categories are asked of a host within an application, and of the application itself where something outside acts on it. */
 export const applicationCategories: ReadonlySet<string> = new Set(["flow"]);

@@ -4,7 +4,7 @@ import type { Logger } from "@assay/runtime/logger";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import type { ControlReader } from "../control";
 import type { ReportApiMetrics } from "../metrics";
-import { StoreUnavailableError } from "../queries/read";
+import { UnavailableError } from "../unavailable";
 import { authenticate, authorize } from "./authenticate";
 import { parseInput } from "./parse-input";
 import { Problem, problemContentType } from "./problem";
@@ -59,7 +59,9 @@ function byPath(routes: readonly Route[]): Map<string, Route[]> {
 /** Checked before the body is read: strangers send nothing. */
 async function caller(options: AppOptions, row: Route, request: Request): Promise<Caller | undefined> {
   if (row.role === undefined) return undefined;
-  await options.control.refresh();
+  await options.control.refresh().catch((cause: unknown) => {
+    throw new UnavailableError("control can't be read, so keys can't be checked", { cause });
+  });
   const found = authenticate(options.control, { authorization: request.get("authorization"), api_key: request.get("x-api-key") });
   authorize(found, row.role);
   return found;
@@ -125,7 +127,7 @@ function problems(logger: Logger) {
 /** Errors of Express' own parsers carry a status and, for bodies, a type. What else comes is ours, and its text stays in the log. */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof StoreUnavailableError) return new Problem("unavailable", error.message);
+  if (error instanceof UnavailableError) return new Problem("unavailable", error.message);
   const { status, type, message } = (error ?? {}) as { status?: number; type?: string; message?: string };
   if (type === "entity.too.large")
     return new Problem("body_too_large", `the body is larger than the limit of ${body_bytes_max} bytes`);

@@ -1,5 +1,6 @@
 /** When findings were seen. */
 import { type AssessmentScope, scopeParams } from "./finding-filters";
+import type { FindingRow } from "./findings";
 import { instant, ms, read, type Store } from "./read";
 
 /** One row per time that the finding was seen, the newest first; times in milliseconds since 1970. */
@@ -13,15 +14,23 @@ export interface ActivityRow {
   readonly evidence: string;
 }
 
-/** `since`: the finding's first seen, so that older partitions aren't read. */
-export function recentActivity(store: Store, finding_id: string, since: number, rows_max: number): Promise<ActivityRow[]> {
+/** How far back from when it was last seen, so that older partitions aren't read. */
+export const activity_days_max = 30;
+
+export function recentActivity(
+  store: Store,
+  finding: Pick<FindingRow, "finding_id" | "rule_id" | "host_id" | "last_seen_ms">,
+  rows_max: number,
+): Promise<ActivityRow[]> {
+  const { finding_id, rule_id, host_id, last_seen_ms: last_seen } = finding;
   const sql = `SELECT ${ms("at")} AS at_ms, ${ms("until")} AS until_ms, ${ms("first")} AS first_ms, ${ms("last")} AS last_ms,
   occurrences, late, evidence
 FROM assay.finding_activity
-WHERE finding_id = {finding_id:String} AND at >= ${instant("since")} - INTERVAL 1 DAY
+WHERE at >= ${instant("last_seen")} - INTERVAL ${activity_days_max} DAY
+  AND rule_id = {rule_id:String} AND host_id = {host_id:String} AND finding_id = {finding_id:String}
 ORDER BY at DESC, until DESC
 LIMIT {rows_max:UInt32}`;
-  return read<ActivityRow>(store, sql, { finding_id, since, rows_max });
+  return read<ActivityRow>(store, sql, { finding_id, rule_id, host_id, last_seen, rows_max });
 }
 
 /** What one finding did in an assessment's period. */

@@ -1,13 +1,12 @@
 /** Hosts, from their coverage and inventory. Each takes at most a page of host ids. */
 import { instant, ms, read, type Store } from "./read";
 
-/** Ids of hosts that have ever had a window, after one, in order. */
+/** Ids of hosts that have ever had a window, after one, in order: the table's own, so reading stops at the limit. */
 export async function observedHostIds(store: Store, after: string, rows_max: number): Promise<string[]> {
-  const sql = `SELECT toString(host_id) AS id
+  const sql = `SELECT DISTINCT host_id AS id
 FROM assay.coverage_hourly
 WHERE host_id > {after:String}
-GROUP BY id
-ORDER BY id
+ORDER BY host_id
 LIMIT {rows_max:UInt32}`;
   return (await read<{ id: string }>(store, sql, { after, rows_max })).map((row) => row.id);
 }

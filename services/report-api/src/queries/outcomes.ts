@@ -80,7 +80,7 @@ export function currentOutcomes(
   rows_max: number,
 ): Promise<OutcomeRow[]> {
   const beyond = after
-    ? "AND (toString(host_id), toString(application_id), toString(rule_id)) > ({after_host:String}, {after_application:String}, {after_rule:String})"
+    ? "AND (host_id, application_id, rule_id) > ({after_host:String}, {after_application:String}, {after_rule:String})"
     : "";
   const sql = `SELECT rule_id, any(o.package) AS package, host_id, application_id, ${latest}
 FROM assay.outcomes AS o
@@ -89,7 +89,7 @@ WHERE (empty({hosts:Array(String)}) OR host_id IN {hosts:Array(String)})
   ${beyond}
 GROUP BY host_id, application_id, rule_id
 HAVING empty({outcomes:Array(String)}) OR outcome IN {outcomes:Array(String)}
-ORDER BY toString(host_id), toString(application_id), toString(rule_id)
+ORDER BY host_id, application_id, rule_id
 LIMIT {rows_max:UInt32}`;
   const [after_host = "", after_application = "", after_rule = ""] = after ?? [];
   return read<OutcomeRow>(store, sql, { ...filters, rows_max, after_host, after_application, after_rule });

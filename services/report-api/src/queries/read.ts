@@ -4,6 +4,7 @@
  */
 
 import type { QueryParams, Store as WholeStore } from "@assay/store/client";
+import { UnavailableError } from "../unavailable";
 
 /** What the API needs of the store: it only reads. */
 export type Store = Pick<WholeStore, "query">;
@@ -12,20 +13,15 @@ export type Params = QueryParams;
 /** Shorter than the store's own limit: a person waits for the answer, and the engine has writers to serve. */
 export const query_seconds_max = 15;
 
-/** Throws StoreUnavailableError where the store can't answer now, or not within its limits. */
+/** Throws UnavailableError where the store can't answer now, or not within its limits. */
 export async function read<T>(store: Store, sql: string, params: Params): Promise<T[]> {
   try {
     return await store.query<T>(`${sql}\nSETTINGS max_execution_time = ${query_seconds_max}`, params);
   } catch (error) {
     const reason = unavailable(error);
     if (reason === undefined) throw error;
-    throw new StoreUnavailableError(reason, { cause: error });
+    throw new UnavailableError(reason, { cause: error });
   }
-}
-
-/** Its message is for callers of the API; its cause, which may hold addresses, is for the log. */
-export class StoreUnavailableError extends Error {
-  override readonly name = "StoreUnavailableError";
 }
 
 /** By ClickHouse's own names of errors; the store's client gives an error a cause once it gave up trying. */

@@ -1,10 +1,12 @@
 /** Changes: which version the caller saw, and what the coordinator's answer means over HTTP. */
+import { NoAnswerError } from "@assay/control/ask";
 import type { CommandBody } from "@assay/control/commands";
 import type { EntityKind, EntityTypes } from "@assay/control/entities";
 import type { Versioned } from "@assay/control/follow";
 import type { Control } from "../control";
 import { Problem, type ProblemCode } from "../http/problem";
 import type { Caller } from "../http/route";
+import { UnavailableError } from "../unavailable";
 
 /** From If-Match ("3" or 3) or the body; both must agree where both are given. */
 export function expectedVersion(if_match: string | undefined, in_body: number | undefined): number {
@@ -31,8 +33,9 @@ export async function change<K extends EntityKind>(
   body: CommandBody,
   caller: Caller | undefined,
 ): Promise<Versioned<EntityTypes[K]>> {
-  const answer = await control.ask(body, caller?.name ?? "").catch((error: unknown) => {
-    throw new Problem("unavailable", error instanceof Error ? error.message : String(error));
+  const answer = await control.ask(body, caller?.name ?? "").catch((cause: unknown) => {
+    const said = cause instanceof NoAnswerError ? cause.message : "it could not be asked";
+    throw new UnavailableError(`the coordinator did not take this: ${said}`, { cause });
   });
   if (answer.result === "rejected") throw new Problem(refusals[answer.reason], answer.detail);
   await control.view.refresh();

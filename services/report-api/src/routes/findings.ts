@@ -89,7 +89,7 @@ export function findingRoutes(store: Store, control: Control): Route[] {
         if (!row) throw notFound("finding", id);
         const [rules, activity] = await Promise.all([
           rulesById(store, [row.rule_id]),
-          recentActivity(store, id, row.first_seen_ms, activity_rows_max),
+          recentActivity(store, row, activity_rows_max),
         ]);
         return {
           body: {

@@ -51,7 +51,7 @@ export const findingDetailSchema = z
     ...findingSchema.shape,
     evidence: evidenceSchema,
     rule: ruleTextsSchema,
-    activity: z.array(activitySchema).describe("The newest first"),
+    activity: z.array(activitySchema).describe("Of the last 30 days in which it was seen, the newest first"),
   })
   .meta({ id: "FindingDetail" });
 export type FindingDetail = z.infer<typeof findingDetailSchema>;
