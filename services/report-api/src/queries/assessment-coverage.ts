@@ -1,6 +1,7 @@
 /** What an assessment's hosts showed in its period. */
 import { type AssessmentScope, scopeParams } from "./finding-filters";
 import { instant, ms, read, type Store } from "./read";
+import { windowSums } from "./window-sums";
 
 /** One row per host with a window that the assessment covered; by host id. Times in milliseconds since 1970. */
 export interface HostCoverageRow {
@@ -14,20 +15,13 @@ export interface HostCoverageRow {
   readonly dropped: Readonly<Record<string, number>>;
 }
 
-/** A window's covered time counts once, however many parts it has. */
+/** Parts of a window cover different stretches of it, but together never more than the window. */
 export function coverageOfAssessment(store: Store, scope: AssessmentScope): Promise<HostCoverageRow[]> {
-  const sql = `SELECT host_id, argMax(window_host_name, window_start) AS host_name,
-  count() AS windows, sum(window_covered_ms) AS covered_ms, sum(window_late_parts) AS late_parts,
-  ${ms("max(end)")} AS last_window_end_ms,
-  sumMap(window_events) AS events, sumMap(window_dropped) AS dropped
-FROM (
-  SELECT host_id, window_start, any(host_name) AS window_host_name, any(window_end) AS end,
-    max(covered_ms) AS window_covered_ms, countIf(closed_by = 'supplement') AS window_late_parts,
-    sumMap(windowed) AS window_events, sumMap(dropped) AS window_dropped
-  FROM assay.coverage
-  WHERE window_start >= ${instant("a_begins")} AND window_start < ${instant("a_ends")} AND has(assessments, {a_id:String})
-  GROUP BY host_id, window_start
-)
+  const sql = `SELECT host_id, any(c.host_name) AS host_name,
+  ${windowSums},
+  ${ms("max(window_end)")} AS last_window_end_ms
+FROM assay.coverage AS c
+WHERE window_start >= ${instant("a_begins")} AND window_start < ${instant("a_ends")} AND has(assessments, {a_id:String})
 GROUP BY host_id
 ORDER BY host_id`;
   return read<HostCoverageRow>(store, sql, scopeParams(scope));

@@ -1,5 +1,6 @@
 /** Hosts, from their coverage and inventory. Each takes at most a page of host ids. */
 import { instant, ms, read, type Store } from "./read";
+import { windowSums } from "./window-sums";
 
 /** Ids of hosts that have ever had a window, after one, in order: the table's own, so reading stops at the limit. */
 export async function observedHostIds(store: Store, after: string, rows_max: number): Promise<string[]> {
@@ -56,16 +57,11 @@ export interface RangeCoverageRow {
 }
 
 export function coverageWithin(store: Store, host_ids: readonly string[], from: number, to: number): Promise<RangeCoverageRow[]> {
-  const sql = `SELECT host_id, count() AS windows, sum(window_covered_ms) AS covered_ms, sum(window_late_parts) AS late_parts,
-  ${ms("min(window_start)")} AS first_window_start_ms,
-  sumMap(window_events) AS events, sumMap(window_dropped) AS dropped, sumMap(window_drop_reasons) AS drop_reasons
-FROM (
-  SELECT host_id, window_start, max(covered_ms) AS window_covered_ms, countIf(closed_by = 'supplement') AS window_late_parts,
-    sumMap(windowed) AS window_events, sumMap(dropped) AS window_dropped, sumMap(drop_reasons) AS window_drop_reasons
-  FROM assay.coverage
-  WHERE host_id IN {host_ids:Array(String)} AND window_start >= ${instant("from")} AND window_start < ${instant("to")}
-  GROUP BY host_id, window_start
-)
+  const sql = `SELECT host_id,
+  ${windowSums}, sumMap(c.drop_reasons) AS drop_reasons,
+  ${ms("min(c.window_start)")} AS first_window_start_ms
+FROM assay.coverage AS c
+WHERE host_id IN {host_ids:Array(String)} AND window_start >= ${instant("from")} AND window_start < ${instant("to")}
 GROUP BY host_id`;
   return read<RangeCoverageRow>(store, sql, { host_ids, from, to });
 }
