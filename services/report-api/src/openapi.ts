@@ -118,7 +118,11 @@ function parameters(schema: z.ZodType | undefined, where: "path" | "query", comp
 
 /** JSON Schema of a zod schema; those with an id move to the components, where one name stands for one schema. */
 function jsonSchema(schema: z.ZodType, io: "input" | "output", components: JsonObject): JsonObject {
-  const { $schema: _, $defs, ...json } = z.toJSONSchema(schema, { io, target: "draft-2020-12" }) as unknown as JsonObject;
+  const {
+    $schema: _,
+    $defs,
+    ...json
+  } = z.toJSONSchema(schema, { io, target: "draft-2020-12", override: open }) as unknown as JsonObject;
   for (const [name, value] of Object.entries(($defs ?? {}) as JsonObject)) {
     const moved = plain(pointToComponents(value));
     if (components[name] && JSON.stringify(components[name]) !== JSON.stringify(moved)) {
@@ -127,6 +131,12 @@ function jsonSchema(schema: z.ZodType, io: "input" | "output", components: JsonO
     components[name] = moved;
   }
   return plain(pointToComponents(json)) as JsonObject;
+}
+
+/** Answers may get more fields in later releases; only strict objects, which are inputs, refuse unknown ones. */
+function open({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodTypes; jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  const { def } = zodSchema._zod;
+  if (def.type === "object" && def.catchall === undefined) delete jsonSchema.additionalProperties;
 }
 
 function pointToComponents(value: Json): Json {

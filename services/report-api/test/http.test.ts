@@ -151,6 +151,16 @@ describe("bad input", () => {
     ]);
   });
 
+  it("points at what is wrong in a selector, however deep, and refuses one that is too deep", async () => {
+    const detailOf = async (selector: unknown) =>
+      (await api.send("PUT", "/api/v1/applications/shop", { ...shop, selector, expected_version: 0 })).body.detail;
+    expect(await detailOf({ not: { any: [{ tag: "role", in: [] }] } })).toContain("body selector.not.any.0.in: ");
+    expect(await detailOf({ tags: "role" })).toBe("body selector: fits none of the forms that are allowed here");
+    const deep = `{"name":"Shop","tiers":[],"expected_version":0,"selector":${'{"not":'.repeat(50_000)}{"all":[]}${"}".repeat(50_000)}}`;
+    const { status, body } = await api.send("PUT", "/api/v1/applications/shop", deep);
+    expect([status, body.detail]).toEqual([400, "body: nests deeper than the limit of 32"]);
+  });
+
   it("refuses bodies that aren't JSON, are too large, or say so", async () => {
     expect((await api.send("PUT", "/api/v1/applications/shop", '{"name":')).body.detail).toContain("not valid JSON");
     const large = await api.send("PUT", "/api/v1/applications/shop", { name: "x".repeat(1024 * 1024) });

@@ -14,7 +14,7 @@ export function parseInput(row: Route, raw: RawInput): { params: unknown; query:
   const faults: InputFault[] = [];
   const params = parsePart(row.params, raw.params, "path", faults);
   const query = parsePart(row.query ?? noQuery, row.query ? lists(row.query, raw.query) : raw.query, "query", faults);
-  const body = row.body && raw.body === undefined ? missingBody(faults) : parsePart(row.body, raw.body, "body", faults);
+  const body = parseBody(row.body, raw.body, faults);
   if (faults.length === 0) return { params, query, body };
   const detail = faults.map((f) => `${f.in}${f.name ? ` ${f.name}` : ""}: ${f.detail}`).join("; ");
   throw new Problem("invalid_request", detail, faults);
@@ -27,7 +27,7 @@ function parsePart(schema: z.ZodType | undefined, value: unknown, part: InputFau
   if (!schema) return undefined;
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  for (const issue of parsed.error.issues.slice(0, faults_max)) {
+  for (const issue of parsed.error.issues.flatMap(nearest).slice(0, faults_max)) {
     if (issue.code === "unrecognized_keys") {
       for (const key of issue.keys.slice(0, faults_max)) {
         faults.push({ in: part, name: [...issue.path, key].join("."), detail: "is not known here" });
@@ -39,9 +39,35 @@ function parsePart(schema: z.ZodType | undefined, value: unknown, part: InputFau
   return undefined;
 }
 
-function missingBody(faults: InputFault[]): undefined {
-  faults.push({ in: "body", name: "", detail: "a JSON body is needed, with content-type application/json" });
+/** Of a value that fits none of several forms: the faults against the one form that knows all its fields, if there is just one. */
+function nearest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const forms = issue.errors.filter((faults) => !faults.some((f) => f.code === "unrecognized_keys" && f.path.length === 0));
+  const [form] = forms;
+  if (!form || forms.length > 1) return [{ ...issue, message: "fits none of the forms that are allowed here" }];
+  return form.map((fault) => ({ ...fault, path: [...issue.path, ...fault.path] })).flatMap(nearest);
+}
+
+/** Selectors nest; past this depth nothing that a person wrote is lost. */
+export const body_depth_max = 32;
+
+function parseBody(schema: z.ZodType | undefined, body: unknown, faults: InputFault[]): unknown {
+  if (!schema) return undefined;
+  const fault = (detail: string) => faults.push({ in: "body", name: "", detail });
+  if (body === undefined) fault("a JSON body is needed, with content-type application/json");
+  else if (isDeeper(body, body_depth_max)) fault(`nests deeper than the limit of ${body_depth_max}`);
+  else return parsePart(schema, body, "body", faults);
   return undefined;
+}
+
+/** Level by level: recursion would overflow on what this is to refuse. */
+function isDeeper(value: unknown, depth_max: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > depth_max) return true;
+    level = level.flatMap((v) => (typeof v === "object" && v !== null ? Object.values(v) : []));
+  }
+  return false;
 }
 
 /** Splits commas where the schema wants a list; a repeated name gives a list anyway. */
