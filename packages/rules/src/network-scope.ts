@@ -1,0 +1,27 @@
+/** How far an address reaches, as rules read it. */
+import ipaddr from "ipaddr.js";
+
+export type AddressScope = "any" | "loopback" | "link_local" | "container" | "private" | "public";
+
+/** The default bridges of Docker and Podman: behind the host's own address. */
+const containerBridges = ["172.17.0.0/16", "10.88.0.0/16"].map((range) => ipaddr.IPv4.parseCIDR(range));
+
+const scopeOfRange: Readonly<Record<string, AddressScope>> = {
+  unspecified: "any",
+  loopback: "loopback",
+  linkLocal: "link_local",
+  multicast: "link_local",
+  broadcast: "link_local",
+  private: "private",
+  uniqueLocal: "private",
+  carrierGradeNat: "private",
+};
+
+/** any: 0.0.0.0 or ::, every address of the host. Undefined for what isn't an address. */
+export function addressScope(address: string): AddressScope | undefined {
+  const plain = address.split("%")[0] ?? "";
+  if (!ipaddr.isValid(plain)) return undefined;
+  const parsed = ipaddr.process(plain);
+  if (parsed instanceof ipaddr.IPv4 && containerBridges.some((bridge) => parsed.match(bridge))) return "container";
+  return scopeOfRange[parsed.range()] ?? "public";
+}
