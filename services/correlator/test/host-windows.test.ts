@@ -120,6 +120,13 @@ test("a clock within five seconds is taken as it is", () => {
   expect(partition.windows()[0]).toMatchObject({ window_start: 0, clock_offset_ms: 0 });
 });
 
+test("an agent that claims completeness in the future can't close windows that have yet to happen", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 9_000_000, sent_at: 3_000 }));
+  expect(partition.windows()).toEqual([]);
+  expect(spans(partition.tell(batch({ seq: 2, complete_through: 12_000, sent_at: 12_000 })))).toEqual([[0, "complete", 1]]);
+});
+
 test("silence closes what is open, once, and only when no batch came after it was told", () => {
   const partition = new Partition(settings);
   partition.tell(batch({ seq: 1, processes: [processEvent(1_000)], complete_through: 2_000, sent_at: 2_000 }));

@@ -38,7 +38,7 @@ export interface HostWindowSettings {
 
 /** Windows without events that one batch may open: an agent that claims to have watched for longer leaves a gap in coverage. */
 export const quiet_windows_per_batch_max = 1_000;
-/** An event time this far past its batch's acceptance can't be right; it is moved back to there. */
+/** A time this far past its batch's acceptance can't be right; it is moved back to there. */
 const future_ms_max = 5_000;
 
 export function reduceTelemetry(
@@ -98,7 +98,7 @@ function applyBatch(
   }
   host.clock_offset_ms = clockOffset(host.clock_offset_ms, batch.sent_at, received_at);
   const observed_from = batch.observed_from + host.clock_offset_ms;
-  const complete_through = batch.complete_through + host.clock_offset_ms;
+  const complete_through = Math.min(batch.complete_through + host.clock_offset_ms, received_at + future_ms_max);
   if (observed_from > host.complete_through) host.covered_since = observed_from;
   Object.assign(host, {
     host_name: batch.host_name,
