@@ -16,7 +16,7 @@ export class Health {
   }
 
   failed(error: Error): void {
-    this.failure = error.message;
+    this.failure = error.message.slice(0, reason_length_max);
   }
 
   /** Fields by their Sigma names; none where whole events may be missing. Reasons are fixed texts. */
@@ -36,3 +36,5 @@ export class Health {
     return { collector: this.collector, status: "ok", reason: "", missing_fields: [] };
   }
 }
+
+const reason_length_max = 500;

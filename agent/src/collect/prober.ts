@@ -11,6 +11,8 @@ export interface ProberOptions {
   readonly once_ports: ReadonlySet<number>;
   readonly own: OwnConnections;
   readonly probe?: typeof probeListener;
+  /** A port that listens at two addresses isn't asked twice within this time. */
+  readonly between_probes_ms?: number;
 }
 
 export interface Probeable {
@@ -42,7 +44,7 @@ export class Prober {
       .then((answer) => {
         if (!this.stopped) heard(answer);
       })
-      .then(() => pause(between_probes_ms, () => this.stopped))
+      .then(() => pause(this.options.between_probes_ms ?? default_between_probes_ms, () => this.stopped))
       .finally(() => this.running.delete(listener.port));
     this.running.set(listener.port, run);
   }
@@ -70,8 +72,7 @@ const again_ms = 12 * 3_600_000;
 const reopened_ms = 60_000;
 const probes_max = 4;
 const asked_max = 65_536;
-/** A port that listens at two addresses isn't asked twice in a second. */
-const between_probes_ms = 1_000;
+const default_between_probes_ms = 1_000;
 
 async function pause(wait_ms: number, isOver: () => boolean): Promise<void> {
   for (let waited = 0; waited < wait_ms && !isOver(); waited += pause_step_ms) {

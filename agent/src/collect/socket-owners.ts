@@ -13,7 +13,8 @@ export class SocketOwners {
   private readonly owners = new Map<number, { pid: number; start_ticks: number }>();
   /** Socket numbers that no readable process holds, with the time of the next try. */
   private readonly unowned = new Map<number, { retry_at: number; unreadable: boolean }>();
-  private readonly holders = new Set<number>();
+  /** Processes whose descriptors have been looked through, and whether there were sockets among them. */
+  private readonly walked = new Map<number, { start_ticks: number; holds: boolean }>();
 
   constructor(
     private readonly proc: ProcReader,
@@ -81,19 +82,26 @@ export class SocketOwners {
         this.owners.set(inode, { pid, start_ticks: this.table.get(pid)?.start_ticks ?? 0 });
         found.set(inode, { kind: "pid", pid });
       }
-      if (holds) this.holders.add(pid);
-      else this.holders.delete(pid);
+      this.walked.set(pid, { start_ticks: this.table.get(pid)?.start_ticks ?? 0, holds });
     }
     return unreadable;
   }
 
-  /** Holders of sockets first, the oldest of them first: what a child inherited belongs to the parent. Then the newest. */
+  /**
+   * Holders of sockets first, then processes that no walk has looked into, then the others; of each the oldest first: what a child
+   * inherited belongs to the parent.
+   */
   private order(): number[] {
     const facts = [...this.table.processes()].sort((a, b) => a.start_ticks - b.start_ticks || a.pid - b.pid);
-    const pids = facts.map((f) => f.pid);
-    const present = new Set(pids);
-    for (const pid of this.holders) if (!present.has(pid)) this.holders.delete(pid);
-    return [this.agent_pid, ...pids.filter((p) => this.holders.has(p)), ...pids.filter((p) => !this.holders.has(p)).reverse()];
+    const present = new Set(facts.map((f) => f.pid));
+    for (const pid of this.walked.keys()) if (!present.has(pid)) this.walked.delete(pid);
+    const byKind: Record<"holder" | "fresh" | "other", number[]> = { holder: [], fresh: [], other: [] };
+    for (const { pid, start_ticks } of facts) {
+      const walked = this.walked.get(pid);
+      const kind = walked?.start_ticks !== start_ticks ? "fresh" : walked.holds ? "holder" : "other";
+      byKind[kind].push(pid);
+    }
+    return [this.agent_pid, ...byKind.holder, ...byKind.fresh, ...byKind.other];
   }
 }
 

@@ -34,14 +34,15 @@ export class Batcher {
     const { events, drops, spool, heading, now } = this.options;
     const complete = this.options.completeThrough();
     const { processes, connections, listeners, earliest_left } = events.take();
-    // Batches of one flush are complete as far as what still waits begins.
-    this.complete_through = Math.max(this.complete_through, Math.min(complete, earliest_left ?? complete));
+    const observed_from = this.options.observedFrom();
+    // Batches of one flush are complete as far as what still waits begins; before observed_from there is nothing to tell.
+    this.complete_through = Math.max(this.complete_through, Math.min(complete, earliest_left ?? complete), observed_from);
     this.seq++;
     spool.addTelemetry({
       ...heading,
       seq: this.seq,
       sent_at: now(),
-      observed_from: this.options.observedFrom(),
+      observed_from,
       complete_through: this.complete_through,
       processes,
       connections,

@@ -65,5 +65,10 @@ export function formatName(name: CertificateNames): string {
   const fields = Object.entries(name).flatMap(([field, value]) =>
     value === undefined ? [] : [`${field}=${Array.isArray(value) ? value.join("+") : value}`],
   );
-  return fields.sort((a, b) => Number(b.startsWith("CN=")) - Number(a.startsWith("CN="))).join(", ");
+  return fields
+    .sort((a, b) => Number(b.startsWith("CN=")) - Number(a.startsWith("CN=")))
+    .join(", ")
+    .slice(0, name_length_max);
 }
+
+const name_length_max = 512;

@@ -35,7 +35,7 @@ interface WordState {
 function redactWord(word: string, state: WordState, mark: Mark, depth: number): string {
   const { awaits } = state;
   state.awaits = undefined;
-  if (awaits !== undefined && word !== "" && !looksLikeOption(word)) {
+  if (awaits !== undefined && word !== "" && !looksLikeOption(word) && !isReference(word)) {
     return awaits === "secret" ? markWhole(word, mark) : markAfterUser(word, mark);
   }
   const assignment = redactAssignment(word, mark);
