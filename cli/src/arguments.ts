@@ -20,7 +20,8 @@ const port_max = 65_535;
 
 /** 0 lets the system choose a free one. */
 export function parsePort(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > port_max) throw new InvalidArgumentError(`a port is a number from 0 to ${port_max}.`);
+  if (!/^\d{1,5}$/.test(text) || Number(text) > port_max)
+    throw new InvalidArgumentError(`a port is a number from 0 to ${port_max}.`);
   return Number(text);
 }
 

@@ -43,7 +43,13 @@ function topic(sent: readonly Sent[], first_offset = 0): TelemetryRecord[] {
   }));
 }
 
-function part(window: number, seq_from: number, seq_to: number, windowed: number, more: Partial<StoredPart> & { repeats?: number } = {}): StoredPart {
+function part(
+  window: number,
+  seq_from: number,
+  seq_to: number,
+  windowed: number,
+  more: Partial<StoredPart> & { repeats?: number } = {},
+): StoredPart {
   const { repeats = 0, ...rest } = more;
   return {
     host_id: "h1",
@@ -59,7 +65,11 @@ function part(window: number, seq_from: number, seq_to: number, windowed: number
   };
 }
 
-function audit(records: readonly TelemetryRecord[], stored: readonly StoredPart[], more: Partial<AuditInput> & { earliest?: number } = {}) {
+function audit(
+  records: readonly TelemetryRecord[],
+  stored: readonly StoredPart[],
+  more: Partial<AuditInput> & { earliest?: number } = {},
+) {
   const { earliest = 0, ...rest } = more;
   const recount = emptyRecount(window_ms);
   for (const record of records) addRecord(recount, record);
@@ -144,14 +154,30 @@ test("supplements add to their window", () => {
 
 test("silence closes a window as completeness does", () => {
   const batches = topic(steady.slice(0, 1));
-  const silent: TelemetryRecord = { kind: "silent", partition: 0, offset: 1, timestamp: t0 + 70_000, host_id: "h1", incarnation: 1, seq: 1 };
+  const silent: TelemetryRecord = {
+    kind: "silent",
+    partition: 0,
+    offset: 1,
+    timestamp: t0 + 70_000,
+    host_id: "h1",
+    incarnation: 1,
+    seq: 1,
+  };
   expect(audit([...batches, silent], [part(0, 1, 1, 2, { closed_by: "silent" })]).problems).toEqual([]);
   expect(audit([...batches, silent], []).processes?.difference).toBe(2);
   expect(audit(batches, []).processes?.pending).toBe(2);
 });
 
 test("a silence that a later batch has overtaken closes nothing", () => {
-  const silent: TelemetryRecord = { kind: "silent", partition: 0, offset: 2, timestamp: t0 + 70_000, host_id: "h1", incarnation: 1, seq: 1 };
+  const silent: TelemetryRecord = {
+    kind: "silent",
+    partition: 0,
+    offset: 2,
+    timestamp: t0 + 70_000,
+    host_id: "h1",
+    incarnation: 1,
+    seq: 1,
+  };
   const { processes } = audit([...topic(steady), silent], [part(0, 1, 2, 3)]);
   expect(processes).toMatchObject({ pending: 1, difference: 0 });
 });
@@ -167,7 +193,9 @@ test("a telemetry record in the dead letters is dead-lettered, and one that can'
   expect(problems).toEqual([]);
   expect(processes).toMatchObject({ accepted: 4, windowed: 2, dead_lettered: 2, difference: 0 });
   const unreadable: TelemetryRecord = { kind: "unreadable", partition: 0, offset: 2, timestamp: t0 };
-  expect(audit([...records, unreadable], [part(0, 1, 2, 3)]).problems).toEqual(["host (unknown), unreadable: 1 accepted events are nowhere"]);
+  expect(audit([...records, unreadable], [part(0, 1, 2, 3)]).problems).toEqual([
+    "host (unknown), unreadable: 1 accepted events are nowhere",
+  ]);
   expect(audit([...records, unreadable], [part(0, 1, 2, 3)], { dead_letters: new Set(["0:2"]) }).problems).toEqual([]);
 });
 

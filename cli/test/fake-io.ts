@@ -8,20 +8,21 @@ export interface FakeIo extends Io {
 }
 
 export function fakeIo(env: Record<string, string> = {}): FakeIo {
-  let out = "";
-  let err = "";
+  const out: string[] = [];
+  const err: string[] = [];
   const listeners = new Set<(signal: NodeJS.Signals) => void>();
+  const into = (lines: string[]) => ({ write: (text: string) => void lines.push(text), isTTY: false, columns: () => 100 });
   return {
-    stdout: { write: (text) => void (out += text), isTTY: false, columns: () => 100 },
-    stderr: { write: (text) => void (err += text), isTTY: false, columns: () => 100 },
+    stdout: into(out),
+    stderr: into(err),
     env,
     uid: process.getuid?.() ?? -1,
     onInterrupt(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    out: () => out,
-    err: () => err,
+    out: () => out.join(""),
+    err: () => err.join(""),
     interrupt: () => {
       for (const listener of listeners) listener("SIGINT");
     },

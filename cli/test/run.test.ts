@@ -25,16 +25,20 @@ test.each([
   expect(io.out()).toBe("");
 });
 
-test.each([[["--help"]], [["up", "--help"]], [["assess", "--help"]], [["audit", "--help"]], [["reference", "-h"]], [["help", "up"]]])(
-  "%j prints help with an example and exits 0",
-  async (argv) => {
-    const io = fakeIo(nothing);
-    expect(await run(argv, io)).toBe(0);
-    expect(io.out()).toMatch(/^Usage: assay/);
-    expect(io.out()).toMatch(/Examples?:\n {2}assay /);
-    expect(io.err()).toBe("");
-  },
-);
+test.each([
+  [["--help"]],
+  [["up", "--help"]],
+  [["assess", "--help"]],
+  [["audit", "--help"]],
+  [["reference", "-h"]],
+  [["help", "up"]],
+])("%j prints help with an example and exits 0", async (argv) => {
+  const io = fakeIo(nothing);
+  expect(await run(argv, io)).toBe(0);
+  expect(io.out()).toMatch(/^Usage: assay/);
+  expect(io.out()).toMatch(/Examples?:\n {2}assay /);
+  expect(io.err()).toBe("");
+});
 
 test("--version prints the version alone", async () => {
   const io = fakeIo();

@@ -104,7 +104,12 @@ interface HostAccount {
   readonly windows_left_out: number;
 }
 
-function accountHost(host: CountedHost, stored: readonly StoredPart[], unevaluated: readonly PartId[], input: AuditInput): HostAccount {
+function accountHost(
+  host: CountedHost,
+  stored: readonly StoredPart[],
+  unevaluated: readonly PartId[],
+  input: AuditInput,
+): HostAccount {
   const dead = noCounts();
   const alive: CountedBatch[] = [];
   for (const batch of host.batches) {
@@ -263,7 +268,9 @@ function retentionHorizon(
   const windows = new Set<number>();
   for (const part of stored) {
     const sharesLost =
-      part.incarnation < oldest.incarnation || part.seq_from === 0 || (part.incarnation === oldest.incarnation && part.seq_from < oldest.seq);
+      part.incarnation < oldest.incarnation ||
+      part.seq_from === 0 ||
+      (part.incarnation === oldest.incarnation && part.seq_from < oldest.seq);
     if (sharesLost) windows.add(part.window_start);
   }
   // The window in which the oldest kept batch falls may have had events in batches that are gone, without a part yet.

@@ -15,7 +15,13 @@ export interface AuditSettings {
   readonly lateness_ms: number;
 }
 
-export async function runAudit(log: LogReader, store: Store, codec: Codec, settings: AuditSettings, now: number): Promise<AuditReport> {
+export async function runAudit(
+  log: LogReader,
+  store: Store,
+  codec: Codec,
+  settings: AuditSettings,
+  now: number,
+): Promise<AuditReport> {
   const positions = await readPositions(log);
   const stored = await readStoredParts(store, now - stored_behind_ms);
   const unevaluated = await readUnevaluated(log, codec, positions.evaluated_to);

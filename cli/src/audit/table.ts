@@ -15,7 +15,18 @@ export function auditTable(report: AuditReport): string {
   else {
     lines.push(
       renderTable(
-        ["host", "kind", "accepted", "windowed", "of it folded", "duplicates", "dead-lettered", "pending", "difference", "agent drops"],
+        [
+          "host",
+          "kind",
+          "accepted",
+          "windowed",
+          "of it folded",
+          "duplicates",
+          "dead-lettered",
+          "pending",
+          "difference",
+          "agent drops",
+        ],
         report.rows.map((row) => [
           row.host_name === "" ? row.host_id : `${row.host_name} (${row.host_id.slice(0, host_id_length)})`,
           row.kind,
@@ -31,11 +42,17 @@ export function auditTable(report: AuditReport): string {
       ),
     );
   }
-  lines.push("", "accepted = windowed + duplicates + dead-lettered + pending + difference. Pending is still on its way; agent drops were never sent.");
+  lines.push(
+    "",
+    "accepted = windowed + duplicates + dead-lettered + pending + difference. Pending is still on its way; agent drops were never sent.",
+  );
   if (report.windows_left_out > 0) {
-    lines.push(`Left out on both sides: ${report.windows_left_out} windows with telemetry older than the log keeps (from ${report.telemetry_from}).`);
+    lines.push(
+      `Left out on both sides: ${report.windows_left_out} windows with telemetry older than the log keeps (from ${report.telemetry_from}).`,
+    );
   }
-  for (const [reason, count] of Object.entries(report.refused)) lines.push(`Refused by ingest, never accepted: ${count} (${reason}).`);
+  for (const [reason, count] of Object.entries(report.refused))
+    lines.push(`Refused by ingest, never accepted: ${count} (${reason}).`);
   lines.push("", ...verdict(report));
   return `${lines.join("\n")}\n`;
 }

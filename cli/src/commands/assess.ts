@@ -9,11 +9,11 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AssessmentDetail } from "@assay/report-api/schemas/assessment";
-import { readPackages } from "@assay/rules/read-packages";
 import { type Severity, severities } from "@assay/rules/rule";
 import { rulesDirectory } from "../embedded/code-paths";
 import { dataDirectory } from "../embedded/data-directory";
 import { type Embedded, InterruptedError, startEmbedded } from "../embedded/embedded";
+import { rulePackages } from "../embedded/rule-packages";
 import { type EmbeddedSettings, readEmbeddedSettings } from "../embedded/settings";
 import { settingsProblems } from "../embedded/settings-groups";
 import { interrupt } from "../interrupt";
@@ -38,7 +38,7 @@ export async function assess(options: AssessArguments, io: Io): Promise<number> 
   let settings: EmbeddedSettings;
   try {
     settings = readEmbeddedSettings(io.env, settingsProblems(io.env));
-    checkPackages(options.packages ?? [], settings.rules_directory ?? rulesDirectory);
+    await checkPackages(options.packages ?? [], settings.rules_directory ?? rulesDirectory);
     if (options.output !== undefined) checkOutput(resolve(options.output));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -59,9 +59,9 @@ export async function assess(options: AssessArguments, io: Io): Promise<number> 
   }
 }
 
-function checkPackages(names: readonly string[], directory: string): void {
+async function checkPackages(names: readonly string[], directory: string): Promise<void> {
   if (names.length === 0) return;
-  const known = readPackages(directory).map((p) => p.name);
+  const known = (await rulePackages(directory)).map((p) => p.name);
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length === 0) return;
   throw new UserError(
@@ -159,7 +159,8 @@ async function follow(
       if (now < begins_at) show({ kind: "preparing", begins_at });
       else if (now < ends_at) show({ kind: "observing", begins_at, ends_at, seen: seen(assessment) });
       else show({ kind: "evaluating", since: ends_at });
-      if (now > ends_at + evaluate_wait_ms_max) throw new UserError(`assessment ${id} was not evaluated within ${evaluate_wait_ms_max / 1_000} s of its end`);
+      if (now > ends_at + evaluate_wait_ms_max)
+        throw new UserError(`assessment ${id} was not evaluated within ${evaluate_wait_ms_max / 1_000} s of its end`);
     }
     await sleep(poll_wait_ms);
   }

@@ -38,7 +38,11 @@ export async function up(options: UpArguments, io: Io): Promise<number> {
       io,
       settings,
       data,
-      ports: { report_api: options.port ?? settings.report_api_port, ingest: settings.ingest_port, metrics: settings.metrics_port },
+      ports: {
+        report_api: options.port ?? settings.report_api_port,
+        ingest: settings.ingest_port,
+        metrics: settings.metrics_port,
+      },
       assessment: { kind: "continuous" },
       onNotice: (text) => line.write(text),
       signal: ctrlC.signal,

@@ -7,11 +7,11 @@ import { ask } from "@assay/control/ask";
 import type { CommandBody } from "@assay/control/commands";
 import type { Application, AssessmentState, Template } from "@assay/control/entities";
 import type { ControlView } from "@assay/control/follow";
-import { readPackages } from "@assay/rules/read-packages";
 import type { Logger } from "@assay/runtime/logger";
 import type { Codec } from "@assay/schemas/codec";
 import type { Log } from "@assay/stream/log";
 import type { ServicesPlan } from "./messages";
+import { rulePackages } from "./rule-packages";
 
 export const application_id = "this-host";
 const continuous_template_id = "this-host-continuous";
@@ -30,14 +30,16 @@ export async function bootstrap(
     const answer = await ask(log, codec, control, body, asked_by);
     if (answer.result === "rejected") throw new Error(`${body.type} was refused: ${answer.reason}, ${answer.detail}`);
   };
-  for (const rulePackage of readPackages(plan.rules_directory)) {
-    if (control.latest("package", rulePackage.name)?.value.digest === rulePackage.digest) continue;
-    await request({ type: "activate_package", package: rulePackage });
-    logger.info({ package: rulePackage.name, version: rulePackage.version, digest: rulePackage.digest }, "rule package activated");
+  for (const { name, version, digest, files } of await rulePackages(plan.rules_directory)) {
+    if (control.latest("package", name)?.value.digest === digest) continue;
+    await request({ type: "activate_package", package: { name, version, digest, files: [...files] } });
+    logger.info({ package: name, version, digest }, "rule package activated");
   }
   await putKey(plan, control, request);
   await putApplication(plan, control, request);
-  return plan.assessment.kind === "continuous" ? continueAssessment(control, request) : startOnce(plan.assessment, control, request);
+  return plan.assessment.kind === "continuous"
+    ? continueAssessment(control, request)
+    : startOnce(plan.assessment, control, request);
 }
 
 type Request = (body: CommandBody) => Promise<void>;

@@ -10,13 +10,13 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
 import { type Io, UserError } from "../io";
-import { codePaths, rulesDirectory, servicesScript, agentScript } from "./code-paths";
+import { agentScript, codePaths, rulesDirectory, servicesScript } from "./code-paths";
 import { type DataDirectory, prepareDataDirectory, secretIn, sha256 } from "./data-directory";
 import { lockFile } from "./lock-file";
 import { LogFile } from "./log-file";
 import type { AssessmentPlan, FromServices, Ports, ServicesPlan, ToServices } from "./messages";
 import { checkPorts, listen_host } from "./ports";
-import { servicesUser } from "./services-user";
+import { reachingUser, servicesUser } from "./services-user";
 import type { EmbeddedSettings } from "./settings";
 import { type ChildPlan, SupervisedChild } from "./supervised-child";
 
@@ -56,9 +56,11 @@ const agent_stop_wait_ms = 10_000;
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   const { data, io, settings } = options;
   const rules_directory = settings.rules_directory ?? rulesDirectory;
-  const user = servicesUser({ uid: io.uid, env: { ...io.env, ASSAY_USER: settings.user } }, [...codePaths(), rules_directory]);
+  const wanted = servicesUser({ uid: io.uid, env: { ...io.env, ASSAY_USER: settings.user } }, [...codePaths(), rules_directory]);
+  prepareDataDirectory(data, wanted);
+  const user = reachingUser(wanted, data.services);
+  if (user !== wanted) prepareDataDirectory(data, user);
   if (user.warning !== undefined) options.onNotice(`warning: ${user.warning}`);
-  prepareDataDirectory(data, user);
   const lock = lockFile(data.lock, `the data directory ${data.root}`);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
@@ -166,7 +168,10 @@ class Services {
       },
       onRestart: (how, wait_ms) => {
         const why = failure ?? how;
-        if (settle) settle.reject(new UserError(failure ?? `the services process ended while it started (${how}); its log is ${this.log.path}`));
+        if (settle)
+          settle.reject(
+            new UserError(failure ?? `the services process ended while it started (${how}); its log is ${this.log.path}`),
+          );
         else options.onNotice(`the services process ended (${why}); it is started again in ${wait_ms / 1_000} s`);
       },
     });
@@ -204,9 +209,18 @@ export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }
 
-function startAgent(options: EmbeddedOptions, ready: Ready, enrolment_secret: string): Pick<SupervisedChild, "stop" | "killNow" | "failed"> {
+function startAgent(
+  options: EmbeddedOptions,
+  ready: Ready,
+  enrolment_secret: string,
+): Pick<SupervisedChild, "stop" | "killNow" | "failed"> {
   const log = new LogFile(join(options.data.logs, "agent.log"));
-  const own = [ready.ports.report_api, ready.ports.ingest, ready.ports.metrics, ...(ready.engine_port === undefined ? [] : [ready.engine_port])];
+  const own = [
+    ready.ports.report_api,
+    ready.ports.ingest,
+    ready.ports.metrics,
+    ...(ready.engine_port === undefined ? [] : [ready.engine_port]),
+  ];
   const child = new SupervisedChild({
     name: "agent",
     command: [process.execPath, "--enable-source-maps", agentScript],
@@ -245,4 +259,3 @@ function childEnv(io: Io): Record<string, string> {
   return env;
 }
 const passedOn = new Set(["PATH", "TZ", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"]);
-

@@ -18,9 +18,9 @@ import { migrate } from "@assay/store/migrate";
 import { openEmbeddedLog } from "@assay/stream/embedded-log";
 import { bootstrap } from "./bootstrap";
 import type { FromServices, ServicesPlan, ToServices } from "./messages";
+import { openStore } from "./open-store";
 import { listen_host } from "./ports";
 import { ServiceThread } from "./service-thread";
-import { openStore } from "./open-store";
 import { type ServiceName, serviceNames, type ThreadPlan } from "./thread-messages";
 
 const log_owner_wait_ms = 10_000;
@@ -129,7 +129,8 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
       ...serviceNames.map((name) => ({ name, ready: () => thread(name).ready() })),
       { name: "clickhouse", ready: () => opened.ready() },
     ],
-    metrics: async () => mergeMetrics(await Promise.all([metrics.snapshot(), ...serviceNames.map((name) => thread(name).metrics())])),
+    metrics: async () =>
+      mergeMetrics(await Promise.all([metrics.snapshot(), ...serviceNames.map((name) => thread(name).metrics())])),
   });
   ports.metrics = admin.port;
   undo.unshift(async () => {

@@ -23,7 +23,10 @@ export function lockFile(path: string, what: string): HeldLock {
     for (let attempt = 0; attempt < attempts_max; attempt++) {
       if (linked(draft, path)) return { was_left_behind, release: () => release(path, own) };
       const holder = runningHolder(path);
-      if (holder !== undefined) throw new UserError(`${what} is in use by process ${holder}: stop that one first, or choose another (--data, ASSAY_DATA_DIR)`);
+      if (holder !== undefined)
+        throw new UserError(
+          `${what} is in use by process ${holder}: stop that one first, or choose another (--data, ASSAY_DATA_DIR)`,
+        );
       rmSync(path, { force: true });
       was_left_behind = true;
     }

@@ -31,7 +31,9 @@ export async function openStore(
     port: Number(new URL(engine.url).port),
     ready: async () => {
       const { state, last_error } = engine.status();
-      return state === "ready" ? { ready: true } : { ready: false, reason: `the engine is ${state}${last_error ? `: ${last_error}` : ""}` };
+      return state === "ready"
+        ? { ready: true }
+        : { ready: false, reason: `the engine is ${state}${last_error ? `: ${last_error}` : ""}` };
     },
     ended: engine.ended,
     stop: () => engine.stop(),

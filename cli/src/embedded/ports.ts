@@ -41,7 +41,12 @@ export async function checkPorts(ports: Ports, wait_ms: number): Promise<void> {
 }
 
 function describe(name: keyof Ports, port: number, code: string): string {
-  const why = code === "EADDRINUSE" ? "is in use by another process" : code === "EACCES" ? "may not be opened by this user" : `can't be opened: ${code}`;
+  const why =
+    code === "EADDRINUSE"
+      ? "is in use by another process"
+      : code === "EACCES"
+        ? "may not be opened by this user"
+        : `can't be opened: ${code}`;
   return `port ${port} on ${listen_host}, for the ${portUses[name].what}, ${why}; choose another (${portUses[name].setting})`;
 }
 

@@ -6,8 +6,8 @@ import { createMetrics, type ServiceMetrics } from "@assay/runtime/metrics";
 import { answerMetrics } from "@assay/runtime/metrics-port";
 import type { RunningService } from "@assay/runtime/service";
 import { Codec, folderIds } from "@assay/schemas/codec";
-import type { Log } from "@assay/stream/log";
 import { attachEmbeddedLog } from "@assay/stream/embedded-log";
+import type { Log } from "@assay/stream/log";
 import { startService } from "./start-service";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
@@ -51,7 +51,13 @@ export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Pro
   }
 }
 
-async function stop(service: RunningService, log: Log, metrics: ServiceMetrics, port: MessagePort, logger: Logger): Promise<void> {
+async function stop(
+  service: RunningService,
+  log: Log,
+  metrics: ServiceMetrics,
+  port: MessagePort,
+  logger: Logger,
+): Promise<void> {
   try {
     await service.stop();
     metrics.stop();

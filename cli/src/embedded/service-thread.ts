@@ -110,7 +110,10 @@ export class ServiceThread {
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     worker.postMessage({ tag: "stop" } satisfies ToThread);
     const late = setTimeout(() => {
-      this.logger.warn({ name: this.name, stop_wait_ms: stop_wait_ms_max }, "a service did not stop in time, its thread ends now");
+      this.logger.warn(
+        { name: this.name, stop_wait_ms: stop_wait_ms_max },
+        "a service did not stop in time, its thread ends now",
+      );
       void worker.terminate();
     }, stop_wait_ms_max);
     await ended;
@@ -121,7 +124,11 @@ export class ServiceThread {
     const now = Date.now();
     this.restartedAt = [...this.restartedAt.filter((at) => now - at < restarts_window_ms), now];
     if (this.restartedAt.length > restarts_max) {
-      this.fail(new Error(`${this.name} failed ${restarts_max + 1} times within ${restarts_window_ms / 60_000} minutes, last with: ${why}`));
+      this.fail(
+        new Error(
+          `${this.name} failed ${restarts_max + 1} times within ${restarts_window_ms / 60_000} minutes, last with: ${why}`,
+        ),
+      );
       return;
     }
     const wait_ms = Math.min(backoff_max_ms, backoff_first_ms * 2 ** (this.restartedAt.length - 1));

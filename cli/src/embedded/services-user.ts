@@ -1,9 +1,9 @@
 /**
  * As whom the services run. Started by an ordinary user: as that user. Started by root: as ASSAY_USER (default nobody), provided
- * that this user can read the code; otherwise as root, with a warning that names the remedy.
+ * that this user can read the code and reach the data; otherwise as root, with a warning that names the remedy.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { type Io, UserError } from "../io";
 
 export interface ServicesUser {
@@ -21,12 +21,25 @@ export function servicesUser(io: Pick<Io, "env" | "uid">, paths: readonly string
   if (name === "root") return { other: undefined, warning: undefined };
   const found = account(name);
   if (!found) throw new UserError(`there is no user named ${name} to run the services as (ASSAY_USER)`);
-  const obstacle = unreadable(found, paths);
+  const obstacle = outOfReach(found, paths, constants.R_OK);
   if (obstacle === undefined) return { other: found, warning: undefined };
-  return {
-    other: undefined,
-    warning: `the services run as root, because ${name} can't read ${obstacle}; install Assay where every user can read it, such as /opt, or name another user (ASSAY_USER)`,
-  };
+  return asRoot(
+    `${name} can't read ${obstacle}; install Assay where every user can read it, such as /opt, or name another user (ASSAY_USER)`,
+  );
+}
+
+/** The same user, where it can use its directory, which is made by then; a directory above it may keep others out. */
+export function reachingUser(user: ServicesUser, directory: string): ServicesUser {
+  if (!user.other) return user;
+  const { name } = user.other;
+  if (outOfReach(user.other, [directory], constants.R_OK | constants.W_OK | constants.X_OK) === undefined) return user;
+  return asRoot(
+    `${name} can't reach ${directory}; keep the data where every user may pass, such as /var/lib/assay (--data, ASSAY_DATA_DIR), or name another user (ASSAY_USER)`,
+  );
+}
+
+function asRoot(because: string): ServicesUser {
+  return { other: undefined, warning: `the services run as root, because ${because}` };
 }
 
 function account(name: string): ServicesUser["other"] {
@@ -37,9 +50,13 @@ function account(name: string): ServicesUser["other"] {
   return undefined;
 }
 
-/** Asks a process of that user, so that every way in which access may be denied counts, the node executable's own among them. */
-function unreadable(user: { readonly uid: number; readonly gid: number }, paths: readonly string[]): string | undefined {
-  const script = "for (const p of process.argv.slice(1)) try { require('fs').accessSync(p, 4) } catch { console.log(p); break }";
+/** The first of the paths that the user may not use so. Asks a process of that user, so that every way in which access may be denied counts. */
+function outOfReach(
+  user: { readonly uid: number; readonly gid: number },
+  paths: readonly string[],
+  mode: number,
+): string | undefined {
+  const script = `for (const p of process.argv.slice(1)) try { require("fs").accessSync(p, ${mode}) } catch { console.log(p); break }`;
   const asked = spawnSync(process.execPath, ["-e", script, "--", ...paths], {
     uid: user.uid,
     gid: user.gid,
@@ -48,6 +65,6 @@ function unreadable(user: { readonly uid: number; readonly gid: number }, paths:
     encoding: "utf8",
     timeout: probe_wait_ms,
   });
-  if (asked.error || asked.status !== 0) return process.execPath;
+  if (asked.error || asked.status !== 0) return process.execPath; // node itself, then
   return asked.stdout.trim() || undefined;
 }

@@ -26,7 +26,15 @@ export const settingsGroups: readonly Group[] = [
 /** All of them, each once. */
 export function settingsProblems(env: Environment): readonly string[] {
   const wrong = settingsGroups.flatMap((g) => g.problems(env));
-  return [...new Set([...wrong, ...unknownSettings(env, settingsGroups.map((g) => g.definitions))])];
+  return [
+    ...new Set([
+      ...wrong,
+      ...unknownSettings(
+        env,
+        settingsGroups.map((g) => g.definitions),
+      ),
+    ]),
+  ];
 }
 
 function group<D extends Definitions>(

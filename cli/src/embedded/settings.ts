@@ -1,7 +1,16 @@
 /** Settings of `assay` itself. Those of the services and the agent stand in their rooms, and are passed on to them. */
 import { ingestSettings } from "@assay/ingest/settings";
 import { reportApiSettings } from "@assay/report-api/settings";
-import { defineSettings, integer, optionalPath, optionalUrl, readSettings, type SettingsOf, secret, text } from "@assay/runtime/settings";
+import {
+  defineSettings,
+  integer,
+  optionalPath,
+  optionalUrl,
+  readSettings,
+  type SettingsOf,
+  secret,
+  text,
+} from "@assay/runtime/settings";
 import { UserError } from "../io";
 import { portUses } from "./ports";
 import { services_user_default } from "./services-user";
@@ -15,7 +24,9 @@ export const embeddedSettings = defineSettings({
     default: services_user_default,
     length_max: 64,
   }),
-  rules_directory: optionalPath("ASSAY_RULES_DIR", { doc: "Directory of rule packages; those that come with Assay where it isn't set." }),
+  rules_directory: optionalPath("ASSAY_RULES_DIR", {
+    doc: "Directory of rule packages; those that come with Assay where it isn't set.",
+  }),
   metrics_port: integer("ASSAY_METRICS_PORT", {
     doc: "Port of /live, /ready and /metrics; 0 for any free one.",
     default: portUses.metrics.default,

@@ -1,8 +1,8 @@
 /** Which service is started how: its settings from the environment, its parts from the thread. */
 import { ask } from "@assay/control/ask";
 import type { CommandBody } from "@assay/control/commands";
-import { startCorrelator } from "@assay/correlator/start-correlator";
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
+import { startCorrelator } from "@assay/correlator/start-correlator";
 import { evaluatorRelations, evaluatorSettings } from "@assay/evaluator/settings";
 import { startEvaluator } from "@assay/evaluator/start-evaluator";
 import { controlDirectory } from "@assay/ingest/agent-directory";

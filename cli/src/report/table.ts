@@ -17,8 +17,17 @@ const width_min = 40;
 
 export function reportTable(report: AssessReport, options: TableOptions): string {
   const width = Math.max(width_min, Math.min(width_max, options.width));
-  const lines = [...head(report), "", ...findings(report, width), "", ...outcomes(report.outcomes, width), "", ...coverage(report, options, width)];
-  return `${lines.join("\n")}\n`;
+  const lines = [
+    ...head(report),
+    "",
+    ...findings(report, width),
+    "",
+    ...outcomes(report.outcomes, width),
+    "",
+    ...coverage(report, options, width),
+  ];
+  // What hosts and rules say must not reach the terminal as anything but text.
+  return `${lines.join("\n").replaceAll(/[^\P{Cc}\n]/gu, " ")}\n`;
 }
 
 function head({ assessment, host, coverage }: AssessReport): string[] {
@@ -33,7 +42,9 @@ function findings(report: AssessReport, width: number): string[] {
   if (report.findings.length === 0) return ["No findings."];
   const count = (severity: Severity) => report.findings.filter((f) => f.severity === severity).length;
   const shares = severities.filter((s) => count(s) > 0).map((s) => `${count(s)} ${s}`);
-  const lines = [`${formatCount(report.findings.length)} ${report.findings.length === 1 ? "finding" : "findings"}: ${shares.join(", ")}`];
+  const lines = [
+    `${formatCount(report.findings.length)} ${report.findings.length === 1 ? "finding" : "findings"}: ${shares.join(", ")}`,
+  ];
   for (const severity of severities) {
     const own = report.findings.filter((f) => f.severity === severity);
     if (own.length === 0) continue;
@@ -58,7 +69,8 @@ function ruleFindings(rule_id: string, group: readonly ReportFinding[], width: n
   if (!one) return [];
   const lines = [`${one.title}  [${one.package}]`];
   for (const finding of group.slice(0, findings_shown_max)) lines.push(...what(finding, width));
-  if (group.length > findings_shown_max) lines.push(`  … and ${group.length - findings_shown_max} more of ${rule_id} (--format json shows all)`);
+  if (group.length > findings_shown_max)
+    lines.push(`  … and ${group.length - findings_shown_max} more of ${rule_id} (--format json shows all)`);
   lines.push(...labelled("why", one.rule.description, width), ...labelled("mend", one.rule.remediation, width));
   return lines;
 }
@@ -121,7 +133,9 @@ function coverage({ coverage: c }: AssessReport, options: TableOptions, width: n
   ];
   const gaps = [
     ...c.collectors.filter((x) => x.status !== "ok").map((x) => `${x.name}: ${x.status}${x.reason ? `, ${x.reason}` : ""}`),
-    ...c.inventory.filter((x) => x.status === "partial" || x.status === "unreadable").map((x) => `${x.section}: ${x.status}${x.reason ? `, ${x.reason}` : ""}`),
+    ...c.inventory
+      .filter((x) => x.status === "partial" || x.status === "unreadable")
+      .map((x) => `${x.section}: ${x.status}${x.reason ? `, ${x.reason}` : ""}`),
     ...c.exclusions.map((x) => `host ${x.host_id} left out: ${x.reason}${x.detail ? `, ${x.detail}` : ""}`),
   ];
   if (gaps.length > 0) {

@@ -1,0 +1,2 @@
+// Built from cli/src/scenarios/crash.ts, where its options are described.
+import "../dist/scenarios/crash-main.js";
