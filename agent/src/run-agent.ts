@@ -18,6 +18,7 @@ import { Prober } from "./collect/prober";
 import { ProcessTable } from "./collect/process-table";
 import { Processes } from "./collect/processes";
 import { SocketOwners } from "./collect/socket-owners";
+import { Sockets } from "./collect/socket-snapshot";
 import { type AgentConfig, parsePorts, parseTags } from "./config";
 import { Batcher } from "./deliver/batcher";
 import { createClock } from "./deliver/clock";
@@ -157,7 +158,8 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
         connections: new Health("connections"),
         listeners: new Health("listeners"),
       };
-      const shared = { proc, table, owners, listening, agent_pid, window_ms: config.window_ms };
+      const sockets = new Sockets(proc, table, agent_pid);
+      const shared = { table, owners, sockets, listening, names: accounts, agent_pid, window_ms: config.window_ms };
       const images = new Set<string>();
       const tellProcess = (event: ProcessEvent) => {
         if (images.size >= images_max) images.clear();
@@ -175,7 +177,9 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
       });
       const listeners = new Listeners({
         ...shared,
+        proc,
         prober,
+        snapshot_age_ms_max: config.connections_wait_ms,
         health: health.listeners,
         tell: events.tellListener,
         drop: (reason, count) => events.drop("listeners", reason, count),

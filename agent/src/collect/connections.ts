@@ -5,20 +5,21 @@
  */
 import type { ConnectionEvent, Side, Transport } from "@assay/schemas/generated/types";
 import { type Endpoint, isNobody, parseEndpoint, type SocketRow, socketStates } from "../parse/socket-table";
-import type { ProcReader } from "../read/proc";
+import type { AccountNames } from "../read/account-names";
 import type { OwnConnections } from "./excluded";
 import type { Health } from "./health";
 import type { ListeningSockets } from "./listening-sockets";
 import type { ProcessTable } from "./process-table";
 import type { SocketOwners } from "./socket-owners";
-import { isUdpBound, listeningPorts, type NamespaceSockets, readSocketSnapshot, type SocketSnapshot } from "./socket-snapshot";
+import { isUdpBound, listeningPorts, type NamespaceSockets, type SocketSnapshot, type Sockets } from "./socket-snapshot";
 
 export interface ConnectionsOptions {
-  readonly proc: ProcReader;
   readonly table: ProcessTable;
   readonly owners: SocketOwners;
+  readonly sockets: Sockets;
   readonly listening: ListeningSockets;
   readonly own: OwnConnections;
+  readonly names: AccountNames;
   readonly health: Health;
   readonly agent_pid: number;
   readonly window_ms: number;
@@ -37,8 +38,8 @@ export class Connections {
   constructor(private readonly options: ConnectionsOptions) {}
 
   async poll(now: number): Promise<void> {
-    const { proc, table, agent_pid, listening, owners, health } = this.options;
-    const snapshot = readSocketSnapshot(proc, table, agent_pid);
+    const { sockets, agent_pid, listening, owners, health } = this.options;
+    const snapshot = sockets.snapshot(now, 0);
     listening.update(listeningPorts(snapshot));
     if (snapshot.hidden) health.lacks("network namespaces of other users' processes are not readable", []);
     this.polls++;
@@ -53,7 +54,7 @@ export class Connections {
         holder.unreadable &&
         !this.options.own.has(known.event.source_port, known.event.destination_port)
       ) {
-        health.lacks("owners of sockets of other users are not readable", ["Image", "CommandLine", "User"]);
+        health.lacks("owners of sockets of other users are not readable", ["Image", "CommandLine"]);
       }
       this.own(known, holder?.kind === "pid" ? holder.pid : 0);
       this.known.set(key, known);
@@ -112,7 +113,8 @@ export class Connections {
       pid: 0,
       image: "",
       command_line: "",
-      user: "",
+      // The socket's own user, until its process is found; a lingering connection has neither.
+      user: row.inode > 0 ? this.options.names.user(row.uid) : "",
       ancestors: [],
     };
     // What had ended before the agent looked for the first time happened before it observed.

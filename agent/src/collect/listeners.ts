@@ -7,6 +7,7 @@
  */
 import type { ListenerEvent, Transport } from "@assay/schemas/generated/types";
 import { parseEndpoint, type SocketRow, socketStates } from "../parse/socket-table";
+import type { AccountNames } from "../read/account-names";
 import type { ProcReader } from "../read/proc";
 import type { Health } from "./health";
 import type { ListeningSockets } from "./listening-sockets";
@@ -14,16 +15,20 @@ import { type Heard, nothingHeard } from "./probe";
 import type { Prober } from "./prober";
 import type { ProcessTable } from "./process-table";
 import type { SocketOwners } from "./socket-owners";
-import { isUdpBound, listeningPorts, readSocketSnapshot, type SocketSnapshot } from "./socket-snapshot";
+import { isUdpBound, listeningPorts, type SocketSnapshot, type Sockets } from "./socket-snapshot";
 
 export interface ListenersOptions {
   readonly proc: ProcReader;
   readonly table: ProcessTable;
   readonly owners: SocketOwners;
+  readonly sockets: Sockets;
   readonly listening: ListeningSockets;
   readonly prober: Prober;
+  readonly names: AccountNames;
   readonly health: Health;
   readonly agent_pid: number;
+  /** Socket tables that the other collector has just read will do. */
+  readonly snapshot_age_ms_max: number;
   readonly window_ms: number;
   readonly tell: (event: ListenerEvent) => void;
   readonly drop: (reason: string, count: number) => void;
@@ -41,8 +46,8 @@ export class Listeners {
   }
 
   async poll(now: number): Promise<void> {
-    const { proc, table, agent_pid, health, listening, owners } = this.options;
-    const snapshot = readSocketSnapshot(proc, table, agent_pid);
+    const { sockets, agent_pid, health, listening, owners } = this.options;
+    const snapshot = sockets.snapshot(now, this.options.snapshot_age_ms_max);
     listening.update(listeningPorts(snapshot));
     if (snapshot.hidden) health.lacks("network namespaces of other users' processes are not readable", []);
     this.polls++;
@@ -53,14 +58,14 @@ export class Listeners {
       if (holder?.kind === "pid" && holder.pid === agent_pid) continue;
       const pid = holder?.kind === "pid" ? holder.pid : 0;
       if (holder?.kind === "none" && holder.unreadable) {
-        health.lacks("owners of sockets of other users are not readable", ["Image", "CommandLine", "User"]);
+        health.lacks("owners of sockets of other users are not readable", ["Image", "CommandLine"]);
       }
       const known = this.known.get(key) ?? this.meet(key, row, protocol, own_namespace, now);
       if (!known) continue;
       known.poll = this.polls;
       if (known.inode !== row.inode && known.inode !== 0) Object.assign(known, { opened_at: now, heard: nothingHeard });
       known.inode = row.inode;
-      this.assert(known, pid, now);
+      this.assert(known, pid, row.uid, now);
       if (known.probeable) this.considerProbe(known, now);
     }
     for (const [key, known] of this.known) if (known.poll !== this.polls) this.known.delete(key);
@@ -105,7 +110,7 @@ export class Listeners {
     return known;
   }
 
-  private assert(known: Known, pid: number, now: number): void {
+  private assert(known: Known, pid: number, uid: number, now: number): void {
     const facts = pid > 0 ? this.options.table.get(pid) : undefined;
     const event: ListenerEvent = {
       at: now,
@@ -115,7 +120,7 @@ export class Listeners {
       pid: facts?.pid ?? 0,
       image: facts?.image ?? "",
       command_line: facts?.command_line ?? "",
-      user: facts?.user ?? "",
+      user: facts?.user ?? this.options.names.user(uid),
       ...known.heard,
     };
     const window = Math.floor(now / this.options.window_ms);

@@ -46,7 +46,7 @@ export class Poll {
     await this.running;
     if (this.stopped) return;
     const spent = performance.now() - started;
-    this.timer = setTimeout(() => void this.run(), Math.max(this.options.wait_ms - spent, this.options.wait_ms * rest_share));
+    this.timer = setTimeout(() => void this.run(), restAfter(spent, this.options.wait_ms));
   }
 
   private async once(): Promise<void> {
@@ -69,5 +69,14 @@ export class Poll {
 
 /** The machine slept, or the agent was stopped. */
 const gap_ms = 5_000;
-/** However slow its polls, a collector rests for this share of its interval. */
-const rest_share = 0.5;
+/**
+ * A collector whose polls are slow (a large host) takes a limited share of the time: it polls less often, down to a quarter.
+ */
+export function restAfter(spent_ms: number, wait_ms: number): number {
+  const rest = Math.max(wait_ms - spent_ms, spent_ms * rest_per_work);
+  return Math.max(Math.min(rest, wait_ms * stretch_max), wait_ms * rest_share_min);
+}
+
+const rest_per_work = 25;
+const stretch_max = 4;
+const rest_share_min = 0.5;

@@ -1,5 +1,9 @@
-/** The socket tables of every network namespace that the agent can tell apart and read: one process stands for each. */
-import { isNobody, parseEndpoint, parseSocketTable, type SocketRow, socketStates } from "../parse/socket-table";
+/**
+ * The socket tables of every network namespace that the agent can tell apart and read: one process stands for each. To read a table
+ * of TCP makes the kernel walk all of its buckets (some ms), so what was just read is used by both collectors, and IPv6's is left
+ * out where nothing uses it.
+ */
+import { isNobody, parseEndpoint, parseSocketTable, parseTcp6InUse, type SocketRow, socketStates } from "../parse/socket-table";
 import type { ProcReader, SocketTableName } from "../read/proc";
 import type { ProcessTable } from "./process-table";
 
@@ -12,34 +16,67 @@ export interface NamespaceSockets {
 }
 
 export interface SocketSnapshot {
+  readonly at: number;
   readonly namespaces: readonly NamespaceSockets[];
-  /** Namespaces, or processes whose namespace isn't known, that could not be read. */
+  /** Some processes' namespaces could not be told. */
   readonly hidden: boolean;
 }
 
-export function readSocketSnapshot(proc: ProcReader, table: ProcessTable, agent_pid: number): SocketSnapshot {
-  const representatives = new Map<string, number>();
-  const own = proc.networkNamespace(agent_pid);
-  const ownName = own.kind === "read" ? own.value : "own";
-  representatives.set(ownName, agent_pid);
-  let hidden = false;
-  for (const facts of table.processes()) {
-    if (facts.network_namespace === undefined) hidden ||= !facts.zombie;
-    else if (!representatives.has(facts.network_namespace)) representatives.set(facts.network_namespace, facts.pid);
-  }
-  const namespaces: NamespaceSockets[] = [];
-  for (const [namespace, pid] of representatives) {
-    const tcp = [...rows(proc, pid, "tcp"), ...rows(proc, pid, "tcp6")];
-    const udp = [...rows(proc, pid, "udp"), ...rows(proc, pid, "udp6")];
-    namespaces.push({ namespace, own: namespace === ownName, tcp, udp });
-  }
-  return { namespaces, hidden };
-}
+export class Sockets {
+  private latest: SocketSnapshot | undefined;
+  /** By namespace: when IPv6 was last seen in use. */
+  private readonly tcp6_used_at = new Map<string, number>();
 
-/** Empty where the kernel has no such table (no IPv6), or the process has just ended. */
-function rows(proc: ProcReader, pid: number, name: SocketTableName): SocketRow[] {
-  const read = proc.socketTable(pid, name);
-  return read.kind === "read" ? parseSocketTable(read.value) : [];
+  constructor(
+    private readonly proc: ProcReader,
+    private readonly table: ProcessTable,
+    private readonly agent_pid: number,
+  ) {}
+
+  /** Read now, or, where that is enough, at most so long ago. */
+  snapshot(now: number, age_ms_max: number): SocketSnapshot {
+    if (!this.latest || now - this.latest.at > age_ms_max) this.latest = this.read(now);
+    return this.latest;
+  }
+
+  private read(now: number): SocketSnapshot {
+    const { proc, table, agent_pid } = this;
+    const representatives = new Map<string, number>();
+    const own = proc.networkNamespace(agent_pid);
+    const ownName = own.kind === "read" ? own.value : "own";
+    representatives.set(ownName, agent_pid);
+    let hidden = false;
+    for (const facts of table.processes()) {
+      if (facts.network_namespace === undefined) hidden ||= !facts.zombie;
+      else if (!representatives.has(facts.network_namespace)) representatives.set(facts.network_namespace, facts.pid);
+    }
+    for (const namespace of this.tcp6_used_at.keys()) if (!representatives.has(namespace)) this.tcp6_used_at.delete(namespace);
+    const namespaces: NamespaceSockets[] = [];
+    for (const [namespace, pid] of representatives) {
+      const tcp6 = this.usesTcp6(namespace, pid, now) ? this.rows(pid, "tcp6") : [];
+      namespaces.push({
+        namespace,
+        own: namespace === ownName,
+        tcp: [...this.rows(pid, "tcp"), ...tcp6],
+        udp: [...this.rows(pid, "udp"), ...this.rows(pid, "udp6")],
+      });
+    }
+    return { at: now, namespaces, hidden };
+  }
+
+  /** Now, or so lately that its last connections may linger. */
+  private usesTcp6(namespace: string, pid: number, now: number): boolean {
+    const counts = this.proc.socketCounts6(pid);
+    if (counts.kind !== "read") return true; // there may be no IPv6; then the table is missing as well
+    if (parseTcp6InUse(counts.value) !== 0) this.tcp6_used_at.set(namespace, now);
+    return now - (this.tcp6_used_at.get(namespace) ?? Number.NEGATIVE_INFINITY) < linger_ms;
+  }
+
+  /** Empty where the kernel has no such table (no IPv6), or the process has just ended. */
+  private rows(pid: number, name: SocketTableName): SocketRow[] {
+    const read = this.proc.socketTable(pid, name);
+    return read.kind === "read" ? parseSocketTable(read.value) : [];
+  }
 }
 
 /** Socket number → port, of TCP sockets that listen. */
@@ -55,3 +92,6 @@ export function listeningPorts(snapshot: SocketSnapshot): Map<number, number> {
 export function isUdpBound(row: SocketRow): boolean {
   return isNobody(row.remote);
 }
+
+/** TIME_WAIT takes 60 s. */
+const linger_ms = 70_000;

@@ -42,6 +42,12 @@ function parseRow(line: string): SocketRow | undefined {
   return { local, remote, state: Number.parseInt(state, 16), uid: Number(uid), inode: Number(inode) };
 }
 
+/** "TCP6: inuse 3" of /proc/net/sockstat6. */
+export function parseTcp6InUse(sockstat6: string): number | undefined {
+  const match = /^TCP6: inuse (\d+)/m.exec(sockstat6);
+  return match ? Number(match[1]) : undefined;
+}
+
 export interface Endpoint {
   readonly address: string;
   readonly port: number;

@@ -27,7 +27,7 @@ export class ProcReader {
 
   /** The arguments with NULs between them; `cut` where there were more. */
   commandLine(pid: number): Read<{ readonly raw: string; readonly cut: boolean }> {
-    const read = this.text(`${this.root}/${pid}/cmdline`, command_line_bytes_max + 1);
+    const read = this.text(`${this.root}/${pid}/cmdline`, command_line_bytes_max + 1, false);
     if (read.kind !== "read") return read;
     const cut = read.value.length > command_line_bytes_max;
     return { kind: "read", value: { raw: cut ? read.value.slice(0, command_line_bytes_max) : read.value, cut } };
@@ -78,13 +78,23 @@ export class ProcReader {
     return this.text(`${this.root}/${pid}/net/${table}`, socket_table_bytes_max);
   }
 
+  /** How many sockets of IPv6 are in use in the process's network namespace. */
+  socketCounts6(pid: number): Read<string> {
+    return this.text(`${this.root}/${pid}/net/sockstat6`, small_file_bytes_max);
+  }
+
   file(path: string): Read<string> {
     return this.text(`${this.root}/${path}`, small_file_bytes_max * 16);
   }
 
   private buffer = Buffer.allocUnsafe(16_384);
 
-  private text(path: string, bytes_max: number): Read<string> {
+  /**
+   * lines: the kernel writes the file line by line into a buffer of a page or more, and a read ends where the next line doesn't fit;
+   * so one that leaves much of a page free is the last. To ask for the end instead would make it walk its whole table of TCP
+   * sockets a second time.
+   */
+  private text(path: string, bytes_max: number, lines = true): Read<string> {
     return attempt(() => {
       const fd = openSync(path, "r");
       try {
@@ -94,8 +104,8 @@ export class ProcReader {
           const room = Math.min(this.buffer.length, bytes_max) - length;
           if (room <= 0) break;
           const read = readSync(fd, this.buffer, length, room, null);
-          if (read === 0) break;
           length += read;
+          if (read === 0 || (lines && read < last_read_bytes_max)) break;
         }
         return this.buffer.toString("utf8", 0, length);
       } finally {
@@ -115,6 +125,8 @@ export type SocketTableName = "tcp" | "tcp6" | "udp" | "udp6";
 
 /** Longer command lines are cut here, before anything looks at them. */
 export const command_line_bytes_max = 8_192;
+/** A page less a line that is longer than any. */
+const last_read_bytes_max = 4_096 - 512;
 const small_file_bytes_max = 16_384;
 const maps_bytes_max = 4 * 1024 * 1024;
 /** About 100,000 sockets. */

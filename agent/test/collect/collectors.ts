@@ -9,6 +9,7 @@ import { Prober } from "@assay/agent/collect/prober";
 import { ProcessTable } from "@assay/agent/collect/process-table";
 import { Processes } from "@assay/agent/collect/processes";
 import { SocketOwners } from "@assay/agent/collect/socket-owners";
+import { Sockets } from "@assay/agent/collect/socket-snapshot";
 import { AccountNames } from "@assay/agent/read/account-names";
 import type { ProcReader } from "@assay/agent/read/proc";
 import type { ConnectionEvent, ListenerEvent, ProcessEvent } from "@assay/schemas/generated/types";
@@ -31,7 +32,8 @@ export function collectorsOver(
   write(etc, { "etc/passwd": "root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv:/bin/false\n" });
   const told: Collected = { processes: [], connections: [], listeners: [], dropped: [] };
   const mark = (secret: string) => `[REDACTED:${secret.length}]`;
-  const table = new ProcessTable({ proc, names: new AccountNames(etc, now), mark, boot_ms: 0, agent_pid });
+  const names = new AccountNames(etc, now);
+  const table = new ProcessTable({ proc, names, mark, boot_ms: 0, agent_pid });
   const listening = new ListeningSockets(proc, now);
   const owners = new SocketOwners(proc, table, agent_pid, now);
   const own = new OwnConnections(now);
@@ -50,10 +52,27 @@ export function collectorsOver(
     connections: new Health("connections"),
     listeners: new Health("listeners"),
   };
-  const shared = { proc, table, owners, listening, agent_pid, window_ms, drop: (reason: string) => told.dropped.push(reason) };
+  const sockets = new Sockets(proc, table, agent_pid);
+  const shared = {
+    table,
+    owners,
+    sockets,
+    listening,
+    names,
+    agent_pid,
+    window_ms,
+    drop: (reason: string) => told.dropped.push(reason),
+  };
   const processes = new Processes({ proc, table, listening, health: health.processes, tell: (e) => told.processes.push(e) });
   const connections = new Connections({ ...shared, own, health: health.connections, tell: (e) => told.connections.push(e) });
-  const listeners = new Listeners({ ...shared, prober, health: health.listeners, tell: (e) => told.listeners.push(e) });
+  const listeners = new Listeners({
+    ...shared,
+    proc,
+    prober,
+    snapshot_age_ms_max: 0,
+    health: health.listeners,
+    tell: (e) => told.listeners.push(e),
+  });
   return {
     own,
     probed,
