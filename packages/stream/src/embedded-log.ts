@@ -7,11 +7,11 @@
  * appends and retention balance; it doesn't shrink.
  *
  * Compacted topics are compacted at append: a key has one record. A tombstone stays for at least tombstone_min_ms and until each group
- * that commits on its topic has passed it, at most tombstone_max_ms.
+ * that commits on its topic has passed it.
  */
 import { mkdirSync, realpathSync } from "node:fs";
 import type { TopicDefinition } from "@assay/schemas/topics";
-import { append_bytes_max, prepareRecords, writeRecords } from "./embedded/append";
+import { prepareRecords, records_share, writeRecords } from "./embedded/append";
 import { type Environment, openEnvironment } from "./embedded/environment";
 import { partitionPlace, readPair } from "./embedded/framing";
 import { clearMembers, readCommitted } from "./embedded/groups";
@@ -27,7 +27,7 @@ export interface EmbeddedLogOptions {
   readonly directory: string;
   /** Of keyed topics. */
   readonly partitions?: number;
-  /** The file stays below this; records may take three quarters of it. */
+  /** The file stays below this; records may take records_share of it, telemetry and inventory until they take intake_share. */
   readonly max_bytes?: number;
   /** A member of a group that isn't heard of for this long loses its partitions. */
   readonly session_ms?: number;
@@ -103,14 +103,17 @@ export async function readEmbeddedLog(options: Pick<EmbeddedLogOptions, "directo
 }
 
 const max_bytes_key = "max-bytes";
-const records_share = 0.75;
+
+/** Appends that share a transaction run in one go on the event loop: about 10 ms for this much. */
+const in_flight_bytes_max = 2_097_152;
 
 class LmdbLog implements EmbeddedLog {
   readonly directory: string;
   private readonly wakes: Wakes;
   private readonly sources = new Set<EmbeddedSource>();
-  private readonly records_bytes_max: number;
-  private readonly room = new Room(append_bytes_max);
+  private readonly max_bytes: number;
+  private readonly opened_at = performance.now();
+  private readonly room = new Room(in_flight_bytes_max);
   private retention: NodeJS.Timeout | undefined;
   private retaining: Promise<number> | undefined;
   private closed = false;
@@ -123,7 +126,7 @@ class LmdbLog implements EmbeddedLog {
   ) {
     this.directory = environment.directory;
     this.wakes = openWakes(environment.directory);
-    this.records_bytes_max = Math.floor(Number(environment.meta.get(max_bytes_key)) * records_share);
+    this.max_bytes = Number(environment.meta.get(max_bytes_key));
   }
 
   ensureTopics(topics: readonly TopicDefinition[]): Promise<void> {
@@ -144,7 +147,7 @@ class LmdbLog implements EmbeddedLog {
     const bytes = prepared.reduce((sum, record) => sum + record.frame.length, 0);
     await this.room.enter(bytes);
     try {
-      const appended = await this.environment.write(() => writeRecords(this.environment, prepared, this.records_bytes_max));
+      const appended = await this.environment.write(() => writeRecords(this.environment, prepared, this.max_bytes));
       this.wakes.notify();
       return appended;
     } finally {
@@ -180,7 +183,7 @@ class LmdbLog implements EmbeddedLog {
     this.environment.refresh();
     return {
       records_bytes: this.environment.usedBytes(),
-      records_bytes_max: this.records_bytes_max,
+      records_bytes_max: Math.floor(this.max_bytes * records_share),
       file_bytes: this.environment.fileBytes(),
     };
   }
@@ -188,7 +191,7 @@ class LmdbLog implements EmbeddedLog {
   async applyRetention(now: number): Promise<number> {
     await this.retaining?.catch(() => undefined); // its own caller hears of it
     if (this.closed) return 0;
-    this.retaining = applyRetention(this.environment, this.topics, now);
+    this.retaining = applyRetention(this.environment, this.topics, now, performance.now() - this.opened_at);
     return this.retaining;
   }
 

@@ -1,4 +1,5 @@
 /** Appends records: checked and framed before the transaction, placed and written inside it. */
+import { topics } from "@assay/schemas/topics";
 import { type Appended, LogFullError, type NewRecord, RecordTooLargeError } from "../log";
 import { partitionOfKey } from "../partitioner";
 import type { Environment } from "./environment";
@@ -28,10 +29,10 @@ export interface PreparedRecord {
 /** Of one call, all records together. */
 export const append_bytes_max = 33_554_432;
 
-export function prepareRecords(topics: TopicTable, records: readonly NewRecord[], now: number): readonly PreparedRecord[] {
+export function prepareRecords(table: TopicTable, records: readonly NewRecord[], now: number): readonly PreparedRecord[] {
   let total = 0;
   const checked = records.map((record) => {
-    const topic = topics.get(record.topic);
+    const topic = table.get(record.topic);
     const key = typeof record.key === "string" ? Buffer.from(record.key, "utf8") : record.key;
     const frame: Frame = { timestamp: record.timestamp ?? now, key, value: record.value };
     checkRecord(topic, frame);
@@ -53,11 +54,7 @@ export function prepareRecords(topics: TopicTable, records: readonly NewRecord[]
 }
 
 /** Inside a write transaction. */
-export function writeRecords(
-  environment: Environment,
-  records: readonly PreparedRecord[],
-  records_bytes_max: number,
-): Appended[] {
+export function writeRecords(environment: Environment, records: readonly PreparedRecord[], max_bytes: number): Appended[] {
   const heads = new Map<string, { place: Buffer; start: number; end: number }>();
   let added = 0;
   const appended = records.map((record) => {
@@ -78,14 +75,26 @@ export function writeRecords(
   });
   for (const head of heads.values()) environment.heads.put(head.place, pair(head.start, head.end));
   const used = environment.usedBytes();
-  if (added > 0 && used + added > records_bytes_max) {
+  const room = roomFor(records, max_bytes);
+  if (added > 0 && used + added > room) {
     throw new LogFullError(
-      `the log in ${environment.directory} is full: its records take ${used} bytes and may take ${records_bytes_max} ` +
-        "(three quarters of ASSAY_LOG_MAX_BYTES); room comes as retention drops old records",
+      `the log in ${environment.directory} is full: its records take ${used} bytes, ${added} more would pass the ${room} that ` +
+        `${records[0]?.topic.name} may fill of ASSAY_LOG_MAX_BYTES=${max_bytes}; room comes as retention drops old records`,
     );
   }
   environment.addUsedBytes(added);
   return appended;
+}
+
+/** Of max_bytes; the rest is for what LMDB's pages leave unused. */
+export const records_share = 0.75;
+/** What comes from outside stops earlier, so that the stages, which make room by getting on, can still write. */
+export const intake_share = 0.6;
+const intake_topics: readonly string[] = [topics.telemetry.name, topics.inventory.name];
+
+function roomFor(records: readonly PreparedRecord[], max_bytes: number): number {
+  const intake = records.some((record) => intake_topics.includes(record.topic.name));
+  return Math.floor(max_bytes * (intake ? intake_share : records_share));
 }
 
 /** A key of a compacted topic has one record: drops the one before, and returns the bytes that it took. */

@@ -21,8 +21,9 @@ export function recordPlace(topic_id: number, partition: number, offset: number)
 }
 
 export function offsetOfPlace(place: Uint8Array): number {
-  const view = new DataView(place.buffer, place.byteOffset, place.byteLength);
-  return view.getUint32(4) * 0x1_0000_0000 + view.getUint32(8);
+  let offset = 0;
+  for (let at = 4; at < 12; at++) offset = offset * 256 + (place[at] ?? 0);
+  return offset;
 }
 
 export function partitionPlace(topic_id: number, partition: number): Buffer {
@@ -70,12 +71,12 @@ export function readFrame(topic: string, partition: number, offset: number, byte
   };
 }
 
-/** What a frame takes in the file: small ones share a page, larger ones have pages of their own. */
+/** What a frame takes in the file, at most: small ones share pages, which may be half full; larger ones have pages of their own. */
 export function storedBytes(frame_bytes: number): number {
   const page_bytes = 4_096;
   const shared_bytes_max = 2_000;
-  const entry_bytes = 40;
-  if (frame_bytes <= shared_bytes_max) return frame_bytes + entry_bytes;
+  const entry_bytes = 80;
+  if (frame_bytes <= shared_bytes_max) return 2 * frame_bytes + entry_bytes;
   return Math.ceil((frame_bytes + 16) / page_bytes) * page_bytes + entry_bytes;
 }
 

@@ -1,29 +1,39 @@
 /**
- * What leaves the log, besides what compaction drops at append: records past their topic's retention, and old tombstones. Works in
- * slices, so that appends wait for none of it long. The pages that it frees are used again by later appends.
+ * What leaves the log, besides what compaction drops at append: records past their topic's retention, and old tombstones. Both stay
+ * until every group that commits on their topic has passed them: a machine that was off for a week must not find its own telemetry gone
+ * before it was read. Works in slices, so that appends wait for none of it long. The pages that it frees are used again by appends.
  */
 import type { Environment } from "./environment";
 import { keyPlace, offsetOfPlace, pair, partitionPlace, readFrame, readPair, recordPlace, storedBytes } from "./framing";
-import { readCommitted } from "./groups";
+import { readCommitted, readGroup } from "./groups";
 import type { StoredTopic, TopicTable } from "./topic-table";
 
-/** Returns how many records it dropped. */
-export async function applyRetention(environment: Environment, topics: TopicTable, now: number): Promise<number> {
+/** A tombstone stays at least this long, for those who read along without a group. */
+export const tombstone_min_ms = 600_000;
+/** A group without a member for this long after the log's opening is gone for good, and holds nothing back. */
+export const absent_group_ms = 3_600_000;
+const slice_records = 500;
+
+/** Returns how many records it dropped. open_ms: for how long the log has been open. */
+export async function applyRetention(
+  environment: Environment,
+  topics: TopicTable,
+  now: number,
+  open_ms: number,
+): Promise<number> {
   let dropped = 0;
   for (const topic of topics.all()) {
     for (let partition = 0; partition < topic.partitions; partition++) {
-      if (topic.retention_ms !== undefined) dropped += await dropExpired(environment, topic, partition, now - topic.retention_ms);
-      if (topic.cleanup !== "time") dropped += await dropTombstones(environment, topic, partition, now);
+      environment.refresh();
+      const passed = passedByAll(environment, topic, partition, open_ms);
+      const { retention_ms } = topic;
+      if (retention_ms !== undefined) dropped += await dropExpired(environment, topic, partition, now - retention_ms, passed);
+      if (topic.cleanup !== "time")
+        dropped += await dropTombstones(environment, topic, partition, now - tombstone_min_ms, passed);
     }
   }
   return dropped;
 }
-
-/** A tombstone stays this long, and until every group that reads its topic has passed it … */
-export const tombstone_min_ms = 600_000;
-/** … but no longer than this: a group may be gone for good. */
-export const tombstone_max_ms = 7 * 86_400_000;
-const slice_records = 500;
 
 interface Expired {
   readonly place: Buffer;
@@ -33,7 +43,13 @@ interface Expired {
 }
 
 /** Looks at a partition's first records: one with a timestamp far ahead doesn't keep those behind it for ever. */
-async function dropExpired(environment: Environment, topic: StoredTopic, partition: number, cutoff: number): Promise<number> {
+async function dropExpired(
+  environment: Environment,
+  topic: StoredTopic,
+  partition: number,
+  cutoff: number,
+  passed: number,
+): Promise<number> {
   let dropped = 0;
   for (;;) {
     environment.refresh();
@@ -48,7 +64,7 @@ async function dropExpired(environment: Environment, topic: StoredTopic, partiti
     for (const { key: place, value } of environment.records.getRange(range)) {
       const offset = offsetOfPlace(place);
       const record = readFrame(topic.name, partition, offset, value);
-      if (record.timestamp < cutoff) {
+      if (record.timestamp < cutoff && offset < passed) {
         if (looked_at === expired.length) start = offset + 1;
         expired.push({ place: Buffer.from(place), offset, key: record.key, stored_bytes: storedBytes(value.length) });
       }
@@ -66,10 +82,15 @@ async function dropExpired(environment: Environment, topic: StoredTopic, partiti
   }
 }
 
-async function dropTombstones(environment: Environment, topic: StoredTopic, partition: number, now: number): Promise<number> {
+async function dropTombstones(
+  environment: Environment,
+  topic: StoredTopic,
+  partition: number,
+  cutoff: number,
+  passed: number,
+): Promise<number> {
   let dropped = 0;
   let from = 0;
-  const passed = passedByAll(environment, topic, partition);
   for (;;) {
     environment.refresh();
     const old: Expired[] = [];
@@ -87,8 +108,7 @@ async function dropTombstones(environment: Environment, topic: StoredTopic, part
       const value = environment.records.get(place);
       if (!value) continue;
       const record = readFrame(topic.name, partition, offset, value);
-      const age_ms = now - record.timestamp;
-      if (age_ms < tombstone_min_ms || (offset >= passed && age_ms < tombstone_max_ms)) continue;
+      if (record.timestamp >= cutoff || offset >= passed) continue;
       old.push({ place, offset, key: record.key, stored_bytes: storedBytes(value.length) });
     }
     if (old.length > 0) dropped += await environment.write(() => removeRecords(environment, topic, partition, old));
@@ -114,11 +134,13 @@ function removeRecords(environment: Environment, topic: StoredTopic, partition: 
 }
 
 /** The offset that every group which commits on this partition has passed. */
-function passedByAll(environment: Environment, topic: StoredTopic, partition: number): number {
+function passedByAll(environment: Environment, topic: StoredTopic, partition: number, open_ms: number): number {
   let passed = Number.POSITIVE_INFINITY;
   for (const group of environment.groups.getKeys({})) {
     const committed = readCommitted(environment, group, topic.name, partition);
-    if (committed) passed = Math.min(passed, committed.offset);
+    if (!committed) continue;
+    if (open_ms > absent_group_ms && readGroup(environment, group).members.length === 0) continue;
+    passed = Math.min(passed, committed.offset);
   }
   return passed;
 }
