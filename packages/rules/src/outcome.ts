@@ -122,9 +122,7 @@ function readItems({ name, content }: JudgedSection): SectionEvidence | Malforme
 function sectionGap(rule: Rule, section: JudgedSection, evidence: SectionEvidence): Gap | undefined {
   const partial = section.status === "partial" ? section.reason || `${section.name} was read in part` : "";
   if (rule.category === "setting") {
-    // What was read of the settings decides the rules that ask for just that. A setting that is missing may only be unread.
-    const unread = partial !== "" && rule.fields.some((field) => evidence.items.some((item) => !(field in item.fields)));
-    return unread ? { reason: partial, undecided: true } : undefined;
+    return settingGap(rule, section, evidence.items, partial);
   }
   const reason = partial || evidence.incomplete;
   if (reason !== "") return { reason, undecided: false };
@@ -135,6 +133,18 @@ function sectionGap(rule: Rule, section: JudgedSection, evidence: SectionEvidenc
     if (field !== undefined) return { reason: `${field} could not be read everywhere`, undecided: false };
   }
   return undefined;
+}
+
+/**
+ * Kernel settings are read one by one, so those that were read decide the rules that ask for just them. Elsewhere, what could not be
+ * read may overrule what was. Where all were read, one that is missing is at its default: a rule that doesn't test for that (null) has
+ * nothing to go by.
+ */
+function settingGap(rule: Rule, { name }: JudgedSection, items: readonly EvidenceItem[], partial: string): Gap | undefined {
+  const absent = rule.fields.filter((field) => items.some((item) => !(field in item.fields)));
+  if (partial !== "" && (absent.length > 0 || name !== "kernel")) return { reason: partial, undecided: true };
+  const nothing = absent.length > 0 && absent.length === rule.fields.length;
+  return nothing ? { reason: `not set, and no default is known: ${absent.join(", ")}`, undecided: false } : undefined;
 }
 
 function matchesByRule(matcher: Matcher, items: readonly EvidenceItem[]): Map<Rule, EvidenceItem[]> {
