@@ -7,6 +7,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Channel, TlsFacts } from "@assay/schemas/generated/types";
 import { channelOf, formatName, protocolOfAnswer, protocolOfGreeting } from "../parse/greeting";
 import type { OwnConnections } from "./excluded";
+import { pause } from "./pause";
 
 export interface Heard {
   readonly application_protocol: string;
@@ -16,8 +17,9 @@ export interface Heard {
 
 export const nothingHeard: Heard = { application_protocol: "", channel: "unknown", tls: null };
 
-export async function probeListener(address: string, port: number, own: OwnConnections): Promise<Heard> {
-  const first = await open(address, port, own);
+/** Aborted, it closes what it has open and says that it heard nothing. */
+export async function probeListener(address: string, port: number, own: OwnConnections, signal: AbortSignal): Promise<Heard> {
+  const first = await open(address, port, own, signal);
   if (!first) return nothingHeard;
   try {
     const greeting = await listen(first, greeting_wait_ms);
@@ -32,8 +34,8 @@ export async function probeListener(address: string, port: number, own: OwnConne
   } finally {
     first.destroy();
   }
-  await pause(between_connections_ms);
-  const second = await open(address, port, own);
+  await pause(between_connections_ms, signal);
+  const second = await open(address, port, own, signal);
   if (!second) return nothingHeard;
   try {
     const protocol = protocolOfAnswer(await ask(second));
@@ -43,9 +45,10 @@ export async function probeListener(address: string, port: number, own: OwnConne
   }
 }
 
-function open(address: string, port: number, own: OwnConnections): Promise<Socket | undefined> {
+function open(address: string, port: number, own: OwnConnections, signal: AbortSignal): Promise<Socket | undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port });
+    const socket = connect({ host: address, port, signal });
     const note = () => {
       if (socket.localPort !== undefined) own.opened(socket.localPort, port);
     };
@@ -132,10 +135,6 @@ function tlsFacts(socket: TLSSocket): TlsFacts {
     certificate_not_after: named ? Date.parse(certificate.valid_to) : 0,
     self_signed: named && subject === issuer,
   };
-}
-
-function pause(wait_ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, wait_ms));
 }
 
 const connect_wait_ms = 500;

@@ -3,6 +3,7 @@
  * after 12 h unless they are Assay's own. A few at a time, never two of one port.
  */
 import type { OwnConnections } from "./excluded";
+import { pause } from "./pause";
 import { type Heard, probeListener } from "./probe";
 
 export interface ProberOptions {
@@ -25,13 +26,14 @@ export class Prober {
   /** By address and port: when it was asked last. */
   private readonly asked = new Map<string, number>();
   private readonly running = new Map<number, Promise<void>>();
-  private stopped = false;
+  private readonly stopping = new AbortController();
 
   constructor(private readonly options: ProberOptions) {}
 
   /** Starts the probe where it is due; `heard` gets the answer. A listener that has opened anew since the last one is due as well. */
   consider(listener: Probeable, now: number, heard: (answer: Heard) => void): void {
-    if (!this.options.enabled || this.stopped) return;
+    const { signal } = this.stopping;
+    if (!this.options.enabled || signal.aborted) return;
     if (this.running.size >= probes_max || this.running.has(listener.port)) return;
     if (now - listener.opened_at < settle_ms) return;
     const key = `${listener.address} ${listener.port}`;
@@ -40,18 +42,18 @@ export class Prober {
     if (this.asked.size >= asked_max) this.asked.clear();
     this.asked.set(key, now);
     const probe = this.options.probe ?? probeListener;
-    const run = probe(reachable(listener.address), listener.port, this.options.own)
+    const run = probe(reachable(listener.address), listener.port, this.options.own, signal)
       .then((answer) => {
-        if (!this.stopped) heard(answer);
+        if (!signal.aborted) heard(answer);
       })
-      .then(() => pause(this.options.between_probes_ms ?? default_between_probes_ms, () => this.stopped))
+      .then(() => pause(this.options.between_probes_ms ?? default_between_probes_ms, signal))
       .finally(() => this.running.delete(listener.port));
     this.running.set(listener.port, run);
   }
 
-  /** Resolves when none is under way. */
+  /** Ends those under way. */
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.stopping.abort();
     await Promise.all(this.running.values());
   }
 
@@ -73,11 +75,3 @@ const reopened_ms = 60_000;
 const probes_max = 4;
 const asked_max = 65_536;
 const default_between_probes_ms = 1_000;
-
-async function pause(wait_ms: number, isOver: () => boolean): Promise<void> {
-  for (let waited = 0; waited < wait_ms && !isOver(); waited += pause_step_ms) {
-    await new Promise((resolve) => setTimeout(resolve, pause_step_ms));
-  }
-}
-
-const pause_step_ms = 100;

@@ -33,6 +33,7 @@ export class Processes {
   private first = true;
   /** Known processes are looked at again in turn: this is where the next poll goes on. */
   private turn = 0;
+  private polls = 0;
 
   constructor(private readonly options: ProcessesOptions) {}
 
@@ -54,7 +55,12 @@ export class Processes {
   private recheckInTurn(pids: readonly number[]): Set<number> {
     const count = Math.min(pids.length, recheck_per_poll_max);
     const chosen = new Set<number>();
-    for (let i = 0; i < count; i++) chosen.add(pids[(this.turn + i) % pids.length] ?? 0);
+    // Kernel threads call no exec, and their numbers are used again after all others only.
+    const excludedToo = this.polls++ % excluded_recheck_polls === 0;
+    for (let i = 0; i < count; i++) {
+      const pid = pids[(this.turn + i) % pids.length] ?? 0;
+      if (excludedToo || this.options.table.entry(pid)?.kind === "process") chosen.add(pid);
+    }
     this.turn = pids.length === 0 ? 0 : (this.turn + count) % pids.length;
     return chosen;
   }
@@ -186,3 +192,4 @@ function sameProgram(a: ProcessFacts, b: ProcessFacts): boolean {
 
 /** Past this many processes, an exec or a reused number is noticed some polls later. */
 const recheck_per_poll_max = 256;
+const excluded_recheck_polls = 20;

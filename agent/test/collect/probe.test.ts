@@ -27,16 +27,25 @@ afterEach(async () => {
 });
 
 const own = new OwnConnections(Date.now);
+const never = new AbortController().signal;
 const certificate = (name: string) => readFileSync(join(__dirname, "..", "fixtures", name));
 
 it("hears a greeting", async () => {
   const port = await listening(createServer((socket) => socket.write("220 (vsFTPd 3.0.3)\r\n")));
-  expect(await probeListener("127.0.0.1", port, own)).toEqual({ application_protocol: "ftp", channel: "cleartext", tls: null });
+  expect(await probeListener("127.0.0.1", port, own, never)).toEqual({
+    application_protocol: "ftp",
+    channel: "cleartext",
+    tls: null,
+  });
 });
 
 it("finds HTTP by asking", async () => {
   const port = await listening(createHttpServer((_, response) => response.end()));
-  expect(await probeListener("127.0.0.1", port, own)).toEqual({ application_protocol: "http", channel: "cleartext", tls: null });
+  expect(await probeListener("127.0.0.1", port, own, never)).toEqual({
+    application_protocol: "http",
+    channel: "cleartext",
+    tls: null,
+  });
 });
 
 it("finds TLS, with its certificate and what is spoken within", async () => {
@@ -48,7 +57,7 @@ it("finds TLS, with its certificate and what is spoken within", async () => {
     },
   );
   const port = await listening(server);
-  expect(await probeListener("127.0.0.1", port, own)).toEqual({
+  expect(await probeListener("127.0.0.1", port, own, never)).toEqual({
     application_protocol: "http",
     channel: "tls",
     tls: {
@@ -67,7 +76,7 @@ it("hears nothing of servers that hang up or aren't there", async () => {
   const rude = await listening(createServer((socket) => socket.destroy()));
   const gone = await listening(createServer());
   await new Promise((resolve) => servers.pop()?.close(resolve));
-  const heard = await Promise.all([rude, gone].map((port) => probeListener("127.0.0.1", port, own)));
+  const heard = await Promise.all([rude, gone].map((port) => probeListener("127.0.0.1", port, own, never)));
   expect(heard).toEqual([nothing, nothing]);
 });
 
@@ -81,10 +90,25 @@ it("asks a silent server by two connections, more than a second apart, and says 
     }),
   );
   const noted = new OwnConnections(Date.now);
-  expect(await probeListener("127.0.0.1", port, noted)).toEqual({ application_protocol: "", channel: "unknown", tls: null });
+  expect(await probeListener("127.0.0.1", port, noted, never)).toEqual({
+    application_protocol: "",
+    channel: "unknown",
+    tls: null,
+  });
   expect(times).toHaveLength(2);
   expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1_000);
   expect(remotes.every((remote) => noted.has(port, remote))).toBe(true);
+});
+
+it("ends at once when it is aborted", async () => {
+  const port = await listening(createServer(() => undefined));
+  const aborter = new AbortController();
+  const heard = probeListener("127.0.0.1", port, own, aborter.signal);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const started = performance.now();
+  aborter.abort();
+  expect((await heard).application_protocol).toBe("");
+  expect(performance.now() - started).toBeLessThan(400);
 });
 
 describe("the prober", () => {
