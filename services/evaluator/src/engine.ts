@@ -19,10 +19,12 @@ export interface Engine {
   flow(flow: Flow): EvidenceItem;
   /** Of the rule's fields, those that a collector which can't read `missing` doesn't give. */
   missingFields(rule: Rule, missing: readonly string[]): readonly string[];
-  findingId(rule_id: string, resource: string, identity: Readonly<Record<string, string>>): string;
+  findingId(rule_id: string, kind: "host" | "application", resource: string, identity: Readonly<Record<string, string>>): string;
   identity(rule: Rule, item: EvidenceItem): Record<string, string>;
   /** Every rule that this section decides, with what of the section matched. */
   judgeSection(rules: RuleSet, section: InventorySection, content: unknown): readonly SectionJudgement[];
+  /** Whether a well-formed section shows everything that it is about. */
+  isWhole(section: InventorySection, content: unknown): boolean;
 }
 
 export interface SectionJudgement {

@@ -116,7 +116,8 @@ function gather(engine: Engine, rules: RuleSet, window: ApplicationWindow): Map<
       const host_id = flow.source.host_id;
       let sightings = by_host.get(host_id);
       if (!sightings) {
-        sightings = new Sightings(engine, `${window.application_id}/${host_id}`);
+        const resource = host_id === "" ? window.application_id : `${window.application_id}/${host_id}`;
+        sightings = new Sightings(engine, "application", resource);
         by_host.set(host_id, sightings);
       }
       sightings.add({ rule, item, times: flow, evidence: flowEvidence(flow) });
@@ -163,7 +164,9 @@ function judgeResource(
     // The application itself is judged of what hosts can't be: once something was found there.
     if (host_id === "" && !matched && !resource.outcomes[rule.id]) continue;
     const hosts = host ? [host] : window.hosts;
-    const judged = matched ? { outcome: "match" as const, reason: "" } : judgeUnmatched(engine, rule, hosts, window);
+    const judged = matched
+      ? { outcome: "match" as const, reason: "" }
+      : (rules.told.get(rule.id) ?? judgeUnmatched(engine, rule, hosts, window));
     const { application_id, window_end } = window;
     const of = { rule, ruleset: rules.digest, host_id, application_id, as_of: window_end, late };
     transition(resource.outcomes, judged, of, outputs);

@@ -40,7 +40,7 @@ export function evaluateAssessments(
   const due = host.spans.filter(([, ends_at]) => ends_at <= part.window_end);
   if (due.length === 0) return;
   host.spans = host.spans.filter(([, ends_at]) => ends_at > part.window_end);
-  const asked = [...rules.rules.values()].filter((rule) => rule.scope === "assessment");
+  const asked = [...rules.rules.values()].filter((rule) => rule.scope === "assessment" && !rules.told.has(rule.id));
   for (const span of due) {
     for (const rule of asked) evaluatePeriod(parts, rules, rule, span, host, part, write);
   }
@@ -62,7 +62,7 @@ function evaluatePeriod(
     return;
   }
 
-  const sightings = new Sightings(parts.engine, part.host_id);
+  const sightings = new Sightings(parts.engine, "host", part.host_id);
   for (const listener of part.listeners) {
     const used = listener.last_used_at >= begins_at;
     const item = parts.engine.listener(listener, used);

@@ -7,6 +7,7 @@
  */
 import type { ControlView } from "@assay/control/follow";
 import { memberships, selectableTags } from "@assay/control/select";
+import type { Outcome } from "@assay/rules/rule";
 import type { Codec } from "@assay/schemas/codec";
 import type { InventorySection } from "@assay/schemas/generated/types";
 import { sectionNames } from "@assay/schemas/inventory";
@@ -115,7 +116,7 @@ function applySection(
   const write: Write = { subject: subjectOf(parts, section, collected_at), timestamp, outputs };
   adoptRules(entry, rules, collected_at, write);
   for (const judgement of parts.engine.judgeSection(rules, section, value)) {
-    applyJudgement(parts, rules, entry, section, collected_at, judgement, write);
+    applyJudgement(parts, rules, entry, { section, text, value }, collected_at, judgement, write);
   }
 }
 
@@ -123,12 +124,12 @@ function applyJudgement(
   parts: InventoryParts,
   rules: RuleSet,
   entry: InventoryEntry,
-  section: InventorySection,
+  { section, value }: WholeSection,
   collected_at: number,
   { rule, judged, matches }: SectionJudgement,
   write: Write,
 ): void {
-  const sightings = new Sightings(parts.engine, section.host_id);
+  const sightings = new Sightings(parts.engine, "host", section.host_id);
   for (const item of matches) {
     const times = { count: 1, first: collected_at, last: collected_at };
     sightings.add({ rule, item, times, evidence: { kind: item.category, section: section.section, ...item.fields } });
@@ -138,7 +139,7 @@ function applyJudgement(
   const of = { rule, ruleset: rules.digest, host_id: section.host_id, application_id: "", as_of: collected_at, late: false };
   transition(entry.outcomes, judged, of, write.outputs);
 
-  const gone = goneReason(section, judged.outcome);
+  const gone = goneReason(parts.engine, section, value, judged.outcome);
   if (gone === undefined) return;
   for (const [id, finding] of Object.entries(entry.findings)) {
     if (finding.rule_id !== rule.id || finding.status !== "active" || sightings.has(id)) continue;
@@ -146,10 +147,10 @@ function applyJudgement(
   }
 }
 
-function goneReason(section: InventorySection, outcome: SectionJudgement["judged"]["outcome"]): string | undefined {
+function goneReason(engine: Engine, section: InventorySection, value: unknown, outcome: Outcome): string | undefined {
   if (section.status === "absent") return `${section.section} is no longer on this host`;
   const decided = outcome === "match" || outcome === "clear" || outcome === "not_applicable";
-  return section.status === "collected" && decided ? "the inventory no longer shows it" : undefined;
+  return decided && engine.isWhole(section, value) ? "the inventory no longer shows it" : undefined;
 }
 
 /** Which applications cover the host; what its agent says of itself isn't known here, so selectors on agent: tags see none. */

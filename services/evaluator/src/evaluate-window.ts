@@ -1,5 +1,6 @@
 /** Rules of event and state scope over one part of a host window. */
 
+import { sectionOf } from "@assay/rules/categories";
 import type { Rule } from "@assay/rules/rule";
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { lostOf } from "./coverage";
@@ -20,7 +21,7 @@ export function evaluateWindow(
   write: Write,
 ): void {
   const { engine } = parts;
-  const sightings = new Sightings(engine, part.host_id);
+  const sightings = new Sightings(engine, "host", part.host_id);
   for (const { item, times, evidence } of windowItems(engine, part)) {
     for (const rule of rules.matches(item)) {
       if (rule.scope !== "assessment") sightings.add({ rule, item, times, evidence });
@@ -39,8 +40,8 @@ export function evaluateWindow(
     if (!see(host.findings, sighting, write, refresh_ms)) cut.add(sighting.rule.id);
   }
   for (const rule of rules.rules.values()) {
-    if (rule.scope === "assessment" || kindOfCategory[rule.category] === undefined) continue;
-    const judged = judge(engine, rule, part, sightings.matched.has(rule.id), cut.has(rule.id));
+    if (!isJudgedHere(rule, rules)) continue;
+    const judged = rules.told.get(rule.id) ?? judge(engine, rule, part, sightings.matched.has(rule.id), cut.has(rule.id));
     const of = { rule, ruleset: rules.digest, host_id: part.host_id, application_id: "", as_of: part.window_end, late };
     transition(host.outcomes, judged, of, write.outputs);
     const decided = judged.outcome === "match" || judged.outcome === "clear";
@@ -65,6 +66,12 @@ export function incomplete(engine: Engine, rule: Rule, part: HostWindow): string
     return "the agent did not watch the whole window";
   }
   return undefined;
+}
+
+/** Rules over what nobody collects are judged here too, so that each host is told of them. */
+function isJudgedHere(rule: Rule, rules: RuleSet): boolean {
+  if (rule.category === "flow" || sectionOf(rule.category, rule.service) !== undefined) return false;
+  return rules.told.has(rule.id) || (kindOfCategory[rule.category] !== undefined && rule.scope !== "assessment");
 }
 
 function judge(engine: Engine, rule: Rule, part: HostWindow, matched: boolean, cut: boolean): Judged {

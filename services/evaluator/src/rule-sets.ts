@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import type { RulePackage } from "@assay/control/entities";
 import type { ControlView } from "@assay/control/follow";
 import type { EvidenceItem, Rule } from "@assay/rules/rule";
+import type { Judged } from "./outcomes";
 
 export interface RuleSet {
   /** SHA-256, hex, of the packages' names and digests. */
@@ -17,7 +18,9 @@ export interface RuleSet {
   readonly effective_from: number;
   readonly rules: ReadonlyMap<string, Rule>;
   readonly failures: readonly PackageFailure[];
-  /** Of the rules, those that this item matches. */
+  /** By rule id, what holds whatever the evidence: rules for other platforms, and over what nobody collects. */
+  readonly told: ReadonlyMap<string, Judged>;
+  /** Of the rules that evidence decides, those that this item matches. */
   matches(item: EvidenceItem): readonly Rule[];
 }
 
@@ -30,6 +33,7 @@ export interface CompiledPackages {
   readonly rules: readonly Rule[];
   readonly failures: readonly PackageFailure[];
   matches(item: EvidenceItem): readonly Rule[];
+  told(rule: Rule): Judged | undefined;
 }
 export type CompilePackages = (packages: readonly RulePackage[]) => CompiledPackages;
 
@@ -66,10 +70,19 @@ export function followRuleSets(
 
 function ruleSet(packages: readonly RulePackage[], compiled: CompiledPackages): Omit<RuleSet, "effective_from"> {
   const text = packages.map((p) => `${p.name}:${p.digest}\n`).join("");
+  const told = new Map<string, Judged>();
+  for (const rule of compiled.rules) {
+    const judged = compiled.told(rule);
+    if (judged) told.set(rule.id, judged);
+  }
   return {
     digest: packages.length === 0 ? "" : createHash("sha256").update(text).digest("hex"),
     rules: new Map(compiled.rules.map((rule) => [rule.id, rule])),
     failures: compiled.failures,
-    matches: compiled.matches,
+    told,
+    matches: (item) => {
+      const matched = compiled.matches(item);
+      return matched.some((rule) => told.has(rule.id)) ? matched.filter((rule) => !told.has(rule.id)) : matched;
+    },
   };
 }

@@ -28,6 +28,7 @@ export class Sightings {
 
   constructor(
     private readonly engine: Pick<Engine, "findingId" | "identity">,
+    private readonly kind: "host" | "application",
     private readonly resource: string,
   ) {}
 
@@ -35,7 +36,7 @@ export class Sightings {
     const { rule, times } = match;
     this.matched.add(rule.id);
     const identity = this.engine.identity(rule, match.item);
-    const id = this.engine.findingId(rule.id, this.resource, identity);
+    const id = this.engine.findingId(rule.id, this.kind, this.resource, identity);
     const known = this.by_finding.get(id);
     if (!known) {
       const { count, first, last } = times;

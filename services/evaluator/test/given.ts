@@ -19,8 +19,8 @@ import type { Output } from "../src/outputs";
 import type { TableName, TableRows } from "../src/rows";
 
 export const codec = new Codec(folderIds());
-/** 2026-01-01T00:00:00Z: an edge of every window. */
-export const t0 = 1_767_225_600_000;
+/** 2100-01-01T00:00:00Z: an edge of every window, and not past any retention. */
+export const t0 = 4_102_444_800_000;
 export const second = 1_000;
 export const minute = 60_000;
 export const hour = 3_600_000;
@@ -278,4 +278,13 @@ export function mergedFindings(outputs: readonly Output[]): Map<string, TableRow
     if (!known || known.version < finding.version) merged.set(finding.finding_id, finding);
   }
   return merged;
+}
+
+/** Numbers in [0, 1) that are the same each time. */
+export function seeded(seed: number): () => number {
+  let s = seed * 7919 + 1;
+  return () => {
+    s = (Math.imul(s, 1664525) + 1013904223) >>> 0;
+    return s / 2 ** 32;
+  };
 }

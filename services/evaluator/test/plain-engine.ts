@@ -25,6 +25,7 @@ export function ruleSet(
     effective_from,
     rules: new Map(plains.map((p) => [p.rule.id, p.rule])),
     failures,
+    told: new Map(),
     matches: (item) => plains.filter((p) => p.rule.category === item.category && p.when(item.fields)).map((p) => p.rule),
   };
 }
@@ -43,8 +44,9 @@ export const plainEngine: Engine = {
   listener: (o, used) => item("listener", { Port: o.port, Image: o.image, Used: used ?? null }),
   flow: (f) => item("flow", { DestinationPort: f.destination_port, Image: f.source.image }),
   missingFields: (asked, missing) => asked.fields.filter((field) => missing.includes(field)),
-  findingId: (rule_id, resource, identity) => `${rule_id} on ${resource} ${JSON.stringify(identity)}`,
+  findingId: (rule_id, _kind, resource, identity) => `${rule_id} on ${resource} ${JSON.stringify(identity)}`,
   identity: (asked, { fields }) => Object.fromEntries(asked.identity.map((name) => [name, String(fields[name])])),
+  isWhole: (section) => section.status === "collected",
   judgeSection(rules, section, content) {
     return [...rules.rules.values()]
       .filter((r) => r.category === "setting" && r.service === section.section)
