@@ -2,6 +2,7 @@
  * The LMDB environment under the embedded log: its tables, and its one way to write. Every thread of the owning process opens the
  * same environment; LMDB lets one transaction write at a time, across threads.
  */
+import { statfsSync } from "node:fs";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { LogFullError } from "../log";
 import { pair, readPair } from "./framing";
@@ -36,10 +37,12 @@ export interface Environment {
 }
 
 export function openEnvironment(directory: string): Environment {
-  const root: RootDatabase = open({ path: directory, noSubdir: false, maxDbs: tables_max, encoding: "binary" });
+  // Batches by event turn would add a promise of lmdb's own to each transaction, whose rejection nobody could handle.
+  const root = open<Buffer, string>({ path: directory, noSubdir: false, maxDbs: tables_max, eventTurnBatching: false });
   const places = { keyEncoding: "binary", encoding: "binary" } as const;
   const texts = { encoding: "string" } as const;
   const usage = root.openDB<Buffer, string>("usage", { encoding: "binary" });
+  const writer = new Writer(root, directory);
   return {
     directory,
     records: root.openDB<Buffer, Buffer>("records", places),
@@ -50,15 +53,7 @@ export function openEnvironment(directory: string): Environment {
     groups: root.openDB<string, string>("groups", texts),
     commits: root.openDB<string, [string, string, number]>("commits", texts),
     meta: root.openDB<string, string>("meta", texts),
-    async write(work) {
-      try {
-        // A child, so that one piece of work that throws doesn't take those with it that share its transaction. The promise resolves
-        // after the commit's fdatasync: lmdb marks a transaction as committed only when that is over.
-        return await root.childTransaction(work);
-      } catch (error) {
-        throw await translated(error, directory);
-      }
-    },
+    write: (work) => writer.write(work),
     refresh: () => root.resetReadTxn(),
     usedBytes: () => readPair(usage.get("records"))?.[0] ?? 0,
     addUsedBytes(bytes) {
@@ -75,19 +70,58 @@ export function openEnvironment(directory: string): Environment {
 
 const tables_max = 16;
 
-/** Errors of a failed commit come in a promise of their own; a disk without room becomes a LogFullError. */
-async function translated(error: unknown, directory: string): Promise<unknown> {
-  let cause = error;
-  if (error instanceof Error && "commitError" in error) {
-    cause = await Promise.resolve(error.commitError).then(
-      () => error,
-      (reason: unknown) => reason,
-    );
+/**
+ * Writes that are asked for together share a transaction and its flush. One that throws takes back only its own. But where the commit
+ * fails for want of room, all of it is gone, and the small writes must not fail for the large one: so each is tried again alone.
+ */
+class Writer {
+  private alone: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly root: RootDatabase,
+    private readonly directory: string,
+  ) {}
+
+  async write<T>(work: () => T): Promise<T> {
+    try {
+      return await this.transact(work);
+    } catch (error) {
+      if (!(error instanceof LogFullError) || !error.cause) throw error;
+    }
+    const attempt = this.alone.then(() => this.transact(work));
+    this.alone = attempt.catch(() => undefined); // the caller has it
+    return attempt;
   }
-  if (cause instanceof Error && no_room.test(cause.message)) {
-    return new LogFullError(`the log in ${directory} got no room from its file system: ${cause.message}`, { cause });
+
+  private async transact<T>(work: () => T): Promise<T> {
+    try {
+      // The promise resolves after the commit's fdatasync: lmdb marks a transaction as committed only when that is over.
+      return await this.root.childTransaction(work);
+    } catch (error) {
+      const cause = await causeOf(error);
+      if (!this.isOutOfRoom(cause)) throw cause;
+      throw new LogFullError(`the log in ${this.directory} got no room from its file system: ${cause.message}`, { cause });
+    }
   }
-  return cause;
+
+  /** A write that went in only in part is an input/output error to LMDB. */
+  private isOutOfRoom(cause: unknown): cause is Error {
+    if (!(cause instanceof Error)) return false;
+    if (no_room.test(cause.message)) return true;
+    if (!cause.message.includes("Input/output error")) return false;
+    const { bavail, bsize } = statfsSync(this.directory);
+    return bavail * bsize < nearly_full_bytes;
+  }
 }
 
-const no_room = /No space left on device|Disk quota exceeded|File too large|MDB_MAP_FULL/;
+const no_room = /No space left on device|Disk quota exceeded|File too large/;
+const nearly_full_bytes = 16_777_216;
+
+/** The error of a failed commit comes in a promise of its own. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && "commitError" in error)) return error;
+  return Promise.resolve(error.commitError).then(
+    () => error,
+    (reason: unknown) => reason,
+  );
+}
