@@ -111,7 +111,8 @@ function applySection(
   outputs.push({ kind: "evaluated", subject: section.host_id, through: collected_at, timestamp, received_through: timestamp });
   outputs.push(row("inventory_sections", sectionRow(section, collected_at, text, version)));
 
-  const rules = parts.rule_sets.at(collected_at);
+  // By the log's time, which a replay has too: an agent whose clock is a little behind would ask for the rules before the newest.
+  const rules = parts.rule_sets.at(timestamp);
   noteRules(state, rules, parts.rule_sets, outputs);
   const write: Write = { subject: subjectOf(parts, section, collected_at), timestamp, outputs };
   adoptRules(entry, rules, collected_at, write);
