@@ -98,13 +98,13 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
       retry: { first_ms: config.retry_first_ms, max_ms: config.retry_max_ms },
       now,
       random: surroundings.random ?? Math.random,
+      onInventoryWanted: (since) => inventory.wantSince(since),
     });
 
     const inventory = inventoryOf();
     const events = new Events(drops, () => flush());
-    const { health, polls, prober } = collectorsOf();
+    const { health, polls, prober, processes } = collectorsOf();
     let observed_from = now();
-    const collectors = { processes: health.processes, connections: health.connections, listeners: health.listeners };
     const os = collectOs(place).content;
     const batcher = new Batcher({
       events,
@@ -119,7 +119,7 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
       },
       completeThrough: () => Math.min(...polls.map((p) => p.complete_through)),
       observedFrom: () => observed_from,
-      collectors: () => Object.values(collectors).map((h) => h.take()),
+      collectors: () => Object.values(health).map((h) => h.take()),
       now,
     });
     const flush = () => {
@@ -142,6 +142,7 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
         clearInterval(flushTimer);
         await inventory.stop();
         for (const poll of polls) await poll.stop();
+        processes.tellUnsettled();
         flush();
         await sender.stop(config.stop_wait_ms);
         await prober.stop();
@@ -199,7 +200,7 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
         }),
         new Poll({ ...common, wait_ms: config.listeners_wait_ms, poll: (at) => listeners.poll(at), health: health.listeners }),
       ];
-      return { health, polls, prober };
+      return { health, polls, prober, processes };
     }
 
     function inventoryOf(): Inventory {

@@ -55,6 +55,6 @@ function output(stream: NodeJS.WriteStream): Output {
   return {
     write: (text) => void stream.write(text),
     isTTY: stream.isTTY === true,
-    columns: () => stream.columns ?? columns_default,
+    columns: () => stream.columns || columns_default,
   };
 }

@@ -29,6 +29,8 @@ export interface SenderOptions {
   readonly retry: BackoffLimits;
   readonly now: () => number;
   readonly random: () => number;
+  /** Ingest wants inventory that was collected at this time, on the agent's clock, or later. */
+  readonly onInventoryWanted?: (since: number) => void;
 }
 
 export class Sender {
@@ -116,6 +118,8 @@ export class Sender {
         logger.info({ failures: this.failures, waiting: spool.waitingBatches }, "ingest takes batches again");
       this.failures = 0;
       this.told = "";
+      const age_ms_max = inventoryAgeOf(answer.body);
+      if (age_ms_max !== undefined) this.options.onInventoryWanted?.(this.options.now() - age_ms_max);
       return 0;
     }
     if (unusable.has(answer.status)) {
@@ -153,6 +157,7 @@ export class Sender {
 
   private failed(answer: Answer, message: string): number {
     this.failures++;
+    this.options.spool.keep();
     const { logger, retry, random } = this.options;
     const wait_ms = Math.max(
       backoff_ms(this.failures, retry, random()),
@@ -184,10 +189,19 @@ export class Sender {
 const unusable = new Set([400, 413, 415, 422]);
 const retry_after_max_ms = 300_000;
 
+function inventoryAgeOf(body: string): number | undefined {
+  try {
+    const { inventory_age_ms_max } = JSON.parse(body) as { inventory_age_ms_max?: unknown };
+    return typeof inventory_age_ms_max === "number" && inventory_age_ms_max >= 0 ? inventory_age_ms_max : undefined;
+  } catch {
+    return undefined; // an answer that says nothing of inventory
+  }
+}
+
 function credentialOf(body: string): string | undefined {
   try {
     const value = (JSON.parse(body) as { credential?: unknown } | null)?.credential;
-    return typeof value === "string" && value !== "" ? value : undefined;
+    return typeof value === "string" && /^[\x21-\x7e]{1,512}$/.test(value) ? value : undefined; // it becomes a header
   } catch {
     return undefined; // the caller says what is wrong with it
   }

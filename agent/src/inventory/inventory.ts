@@ -1,6 +1,6 @@
 /**
  * When each section is collected and when it is sent: all of them at the start, the cheap ones first; then again at their interval,
- * and sent where they have changed, or every 12 h. Executables also when one starts that hasn't been seen.
+ * and sent where they have changed, when they are asked for, or every 12 h. Executables also when one starts that hasn't been seen.
  */
 import type { InventorySection } from "@assay/schemas/generated/types";
 import { type SectionName, sectionNames } from "@assay/schemas/inventory";
@@ -26,6 +26,8 @@ export class Inventory {
   private readonly sent = new Map<SectionName, { what: string; at: number }>();
   private readonly collectedAt = new Map<SectionName, number>();
   private newExecutable = false;
+  /** What was collected before is sent again, changed or not. */
+  private wantedSince = Number.NEGATIVE_INFINITY;
   private round: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
@@ -39,6 +41,11 @@ export class Inventory {
   /** A process runs an executable that the section may not have. */
   noteNewExecutable(): void {
     this.newExecutable = true;
+  }
+
+  /** Asked for by ingest: rules have changed, or an assessment has begun. */
+  wantSince(since: number): void {
+    this.wantedSince = Math.max(this.wantedSince, since);
   }
 
   /** Resolves when the section in hand is done. */
@@ -62,9 +69,15 @@ export class Inventory {
   }
 
   private isDue(section: SectionName): boolean {
+    if (this.isOlderThanWanted(section)) return true;
     const age = this.options.now() - (this.collectedAt.get(section) ?? Number.NEGATIVE_INFINITY);
     if (section !== "executables") return age >= this.options.inventory_wait_ms;
     return age >= this.options.executables_wait_ms || (this.newExecutable && age >= new_executable_wait_ms);
+  }
+
+  private isOlderThanWanted(section: SectionName): boolean {
+    const at = this.sent.get(section)?.at;
+    return at !== undefined && at < this.wantedSince;
   }
 
   private async collect(section: SectionName): Promise<void> {
@@ -89,7 +102,7 @@ export class Inventory {
     const digest = digestOf(content);
     const what = `${digest} ${found.status} ${found.reason}`;
     const before = this.sent.get(section);
-    if (before?.what === what && at - before.at < resend_ms) return;
+    if (before?.what === what && at - before.at < resend_ms && before.at >= this.wantedSince) return;
     this.sent.set(section, { what, at });
     const { status, reason } = found;
     send(chunksOf({ host_id, host_name, incarnation, section, collected_at: at, sent_at: at, status, reason }, content, digest));

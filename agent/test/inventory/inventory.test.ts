@@ -280,6 +280,23 @@ describe("sending", () => {
     return { running, sent };
   }
 
+  it("sends all sections again, once, when fresh ones are asked for", async () => {
+    let time = 1_000;
+    const { running, sent } = inventory({}, () => time);
+    running.start();
+    await until(() => sent.length === sectionNames.length);
+    sent.length = 0;
+    time += 500;
+    running.wantSince(1_200);
+    await until(() => sent.length === sectionNames.length);
+    expect(new Set(sent.map((s) => s.section))).toEqual(new Set(sectionNames));
+    expect(sent.every((s) => s.collected_at === 1_500)).toBe(true);
+    running.wantSince(1_100);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(sent).toHaveLength(sectionNames.length);
+    await running.stop();
+  });
+
   it("sends all sections at the start, then those that change, and all again after 12 h", async () => {
     let time = 1;
     let maximum = "90";

@@ -46,6 +46,8 @@ export interface Account {
   /** What doesn't add up, in words; empty when everything does. */
   readonly problems: readonly string[];
   readonly windows_left_out: number;
+  /** Whole batches that agents lost before they sent them, by host; never accepted. */
+  readonly agent_dropped_batches: Readonly<Record<string, number>>;
 }
 
 export interface AccountRow {
@@ -69,6 +71,7 @@ export function account(input: AuditInput): Account {
   const unevaluated = groupByHost(input.unevaluated);
   const rows: AccountRow[] = [];
   const problems: string[] = [];
+  const agent_dropped_batches: Record<string, number> = {};
   let windows_left_out = 0;
   for (const host_id of [...new Set([...input.recount.hosts.keys(), ...stored.keys()])].sort()) {
     const host = input.recount.hosts.get(host_id);
@@ -84,6 +87,7 @@ export function account(input: AuditInput): Account {
     rows.push(...result.rows);
     problems.push(...result.problems);
     windows_left_out += result.windows_left_out;
+    if (result.dropped_batches > 0) agent_dropped_batches[host_id] = result.dropped_batches;
   }
   rows.push(...unreadableRow(input));
   for (const row of rows) {
@@ -95,13 +99,14 @@ export function account(input: AuditInput): Account {
       );
     }
   }
-  return { rows, problems, windows_left_out };
+  return { rows, problems, windows_left_out, agent_dropped_batches };
 }
 
 interface HostAccount {
   readonly rows: AccountRow[];
   readonly problems: string[];
   readonly windows_left_out: number;
+  readonly dropped_batches: number;
 }
 
 function accountHost(
@@ -185,7 +190,8 @@ function accountHost(
     agent_drops: drops[kind],
     difference: accepted[kind] - windowed[kind] - storedDuplicates[kind] - dead[kind] - pending[kind],
   }));
-  return { rows, problems, windows_left_out: horizon.windows.size };
+  const dropped_batches = first.reduce((sum, batch) => sum + batch.dropped_batches, 0);
+  return { rows, problems, windows_left_out: horizon.windows.size, dropped_batches };
 }
 
 function windowProblems(host: CountedHost, kept: readonly StoredPart[], expected: ReadonlyMap<number, KindCounts>): string[] {

@@ -30,6 +30,8 @@ export interface CountedBatch {
   /** Events by start of their window. */
   readonly windows: ReadonlyMap<number, KindCounts>;
   readonly drops: KindCounts;
+  /** Whole batches that the agent lost unsent, such as those for which its spool had no room. */
+  readonly dropped_batches: number;
 }
 
 export interface CountedHost {
@@ -51,7 +53,7 @@ export interface Recount {
 
 /** Beyond this an agent's clock is corrected by what sent_at and the record's timestamp say. */
 const clock_offset_ignored_ms = 5_000;
-/** An event further ahead of its acceptance than this counts at this. */
+/** A time further ahead of its acceptance than this counts as this. */
 const future_ms_max = 5_000;
 
 export function emptyRecount(window_ms: number): Recount {
@@ -92,16 +94,21 @@ export function addRecord(recount: Recount, record: TelemetryRecord): void {
     }
   }
   const drops = noCounts();
-  for (const drop of batch.drops) if (isKind(drop.kind)) drops[drop.kind] += drop.count;
+  let dropped_batches = 0;
+  for (const { kind, count } of batch.drops) {
+    if (isKind(kind)) drops[kind] += count;
+    else dropped_batches += count;
+  }
   of.batches.push({
     partition: record.partition,
     offset: record.offset,
     incarnation: batch.incarnation,
     seq: batch.seq,
-    complete_through: batch.complete_through + of.clock_offset_ms,
+    complete_through: Math.min(batch.complete_through + of.clock_offset_ms, latest),
     events,
     windows,
     drops,
+    dropped_batches,
   });
 }
 

@@ -53,6 +53,9 @@ export function auditTable(report: AuditReport): string {
   }
   for (const [reason, count] of Object.entries(report.refused))
     lines.push(`Refused by ingest, never accepted: ${count} (${reason}).`);
+  for (const [host_id, count] of Object.entries(report.agent_dropped_batches)) {
+    lines.push(`Lost by the agent of ${host_id} before it sent them: ${count} whole batches.`);
+  }
   lines.push("", ...verdict(report));
   return `${lines.join("\n")}\n`;
 }

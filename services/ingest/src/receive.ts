@@ -7,6 +7,7 @@ import type { Codec } from "@assay/schemas/codec";
 import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
 import { type NewRecord, RecordTooLargeError } from "@assay/stream/log";
+import type { AgentDirectory } from "./agent-directory";
 import type { Appender } from "./appender";
 import { eventsOf } from "./check-telemetry";
 import { deadLetter, type RefusedRecord } from "./dead-letter";
@@ -26,6 +27,7 @@ export class Receiver {
     private readonly codec: Codec,
     private readonly appender: Appender,
     private readonly metrics: IngestMetrics,
+    private readonly agents: Pick<AgentDirectory, "inventoryWantedSince">,
   ) {
     this.parser = new RecordParser(codec, settings);
     this.bodyLimits = {
@@ -47,6 +49,7 @@ export class Receiver {
         ok: true,
         record: { topic: topics.telemetry.name, key: host_id, value: parsed.wire, timestamp: now },
         accepted: eventsOf(batch),
+        ask: this.inventoryAsked(host_id, now),
         count: () => {
           for (const kind of telemetryKinds) this.metrics.events.inc({ kind }, batch[kind].length);
           this.metrics.observeClock(batch.sent_at - now);
@@ -99,7 +102,13 @@ export class Receiver {
     this.metrics.accepted.inc({ type });
     this.metrics.bytes.inc({ type }, bytes.length);
     admitted.count();
-    return { status: 200, body: { accepted: admitted.accepted } };
+    return { status: 200, body: { accepted: admitted.accepted, ...admitted.ask } };
+  }
+
+  /** As an age, since the agent's clock may be another than ours. */
+  private inventoryAsked(host_id: string, now: number): { readonly inventory_age_ms_max?: number } {
+    const since = this.agents.inventoryWantedSince?.(host_id, now) ?? 0;
+    return since > 0 ? { inventory_age_ms_max: Math.max(0, now - since) } : {};
   }
 
   private async refuse(status: number, refused: RefusedRecord): Promise<Reply> {
@@ -115,6 +124,8 @@ interface Admitted {
   readonly record: NewRecord;
   /** For the answer. */
   readonly accepted: number;
+  /** Also for the answer: what the agent should send. */
+  readonly ask?: Readonly<Record<string, unknown>>;
   /** Called once it is durable. */
   readonly count: () => void;
 }

@@ -1,9 +1,11 @@
 /**
  * Ingest, the gateway of agents:
  *
- *   POST /v1/telemetry   one TelemetryBatch in the wire format   → 200 { accepted: events }
+ *   POST /v1/telemetry   one TelemetryBatch in the wire format   → 200 { accepted: events, inventory_age_ms_max? }
  *   POST /v1/inventory   one InventorySection chunk              → 200 { accepted: 1 }
  *   POST /v1/enrol       JSON Enrolment                          → 201 { credential }
+ *
+ * inventory_age_ms_max: every section of inventory that was collected longer ago should be collected and sent again.
  *
  * 200 and 201 are given once the log has what was sent. 4xx except 429: the same request will be refused again. 429 and 5xx: keep
  * it, and send it again after Retry-After. Errors are { error: { code, message } }.
@@ -47,7 +49,7 @@ export async function startIngest(settings: IngestSettings, parts: IngestParts):
   await log.ensureTopics([topics.telemetry, topics.inventory, topics.deadLetters]);
   const metrics = ingestMetrics(parts.metrics);
   const appender = new Appender(log, metrics, logger);
-  const receiver = new Receiver(settings, codec, appender, metrics);
+  const receiver = new Receiver(settings, codec, appender, metrics, agents);
   const authenticator = new Authenticator(agents);
   const gate = new Gate(settings.requests_in_flight_max, metrics);
   const enroller = new Enroller(settings.enrol_secret, agents, metrics, logger);
