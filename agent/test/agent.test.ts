@@ -145,6 +145,13 @@ it("tells of what a service starts, with the ports on which that listens, and no
   );
 });
 
+it("tells at its end what had not settled", async () => {
+  const agent = await start({ ASSAY_AGENT_PROCESSES_WAIT_MS: "60000" });
+  const child = await runApart(["sleep", "61.25"]);
+  await stop(agent);
+  expect(told.processes().filter((p) => p.pid === child.pid)).toHaveLength(1);
+});
+
 it("says how it is, time and again, and is complete through times that grow", async () => {
   const agent = await start();
   await until(() => ingest.batches().length >= 6);

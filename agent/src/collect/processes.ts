@@ -52,6 +52,12 @@ export class Processes {
     this.first = false;
   }
 
+  /** Those that wait for the next poll, at the end when there is none. */
+  tellUnsettled(): void {
+    for (const { event, facts } of this.unsettled.values()) this.tell(event, facts);
+    this.unsettled.clear();
+  }
+
   private recheckInTurn(pids: readonly number[]): Set<number> {
     const count = Math.min(pids.length, recheck_per_poll_max);
     const chosen = new Set<number>();

@@ -41,6 +41,8 @@ export class Spool {
   private readonly inventory: Slot<InventorySection>[];
   private bytes = 0;
   private turn: Waiting["kind"] = "inventory";
+  /** It may be with ingest already, so it isn't dropped: that would count it as lost. */
+  private sending: Slot<unknown> | undefined;
   private diskFailed = false;
 
   constructor(private readonly options: SpoolOptions) {
@@ -89,6 +91,7 @@ export class Spool {
       const found = kind === "telemetry" ? this.firstTelemetry() : this.firstInventory();
       if (!found) continue;
       this.turn = kind === "telemetry" ? "inventory" : "telemetry";
+      this.sending = found.slot;
       return found;
     }
     return undefined;
@@ -96,7 +99,13 @@ export class Spool {
 
   /** It has been delivered, or can't be used. Something newer that took its place meanwhile stays. */
   done(sent: Waiting): void {
+    this.sending = undefined;
     this.remove(sent.kind, sent.slot);
+  }
+
+  /** It was not delivered, and waits on. */
+  keep(): void {
+    this.sending = undefined;
   }
 
   private firstTelemetry(): Waiting | undefined {
@@ -173,7 +182,7 @@ export class Spool {
       const full = this.bytes > this.options.bytes_max || this.telemetry.length > batches_max;
       const inMemory = this.diskFailed && this.telemetry.filter((s) => !s.on_disk).length > memory_batches_max;
       if (!full && !inMemory) return;
-      const oldest = inMemory ? this.telemetry.find((s) => !s.on_disk) : this.telemetry[0];
+      const oldest = this.telemetry.find((s) => s !== this.sending && (full || !s.on_disk));
       if (!oldest) return;
       this.drop(oldest, full ? "spool_full" : "disk_unwritable");
     }

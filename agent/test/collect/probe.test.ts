@@ -81,23 +81,18 @@ it("hears nothing of servers that hang up or aren't there", async () => {
 });
 
 it("asks a silent server by two connections, more than a second apart, and says that they are its own", async () => {
-  const times: number[] = [];
-  const remotes: number[] = [];
-  const port = await listening(
-    createServer((socket) => {
-      times.push(performance.now());
-      remotes.push(socket.remotePort ?? 0);
-    }),
-  );
+  const seen: { readonly remote: number; readonly at: number }[] = [];
+  const port = await listening(createServer((socket) => seen.push({ remote: socket.remotePort ?? 0, at: performance.now() })));
   const noted = new OwnConnections(Date.now);
   expect(await probeListener("127.0.0.1", port, noted, never)).toEqual({
     application_protocol: "",
     channel: "unknown",
     tls: null,
   });
+  // Others on this machine may look at the port too, such as an agent that runs there.
+  const times = seen.filter(({ remote }) => noted.has(port, remote)).map(({ at }) => at);
   expect(times).toHaveLength(2);
   expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1_000);
-  expect(remotes.every((remote) => noted.has(port, remote))).toBe(true);
 });
 
 it("ends at once when it is aborted", async () => {

@@ -311,6 +311,18 @@ describe("the spool", () => {
     ]);
   });
 
+  it("does not drop what is on its way", () => {
+    const size = codec.encode("TelemetryBatch", batch(1, 1_000, 10)).length;
+    const { spool, drops } = spoolIn(temporaryFolder(), size * 2 + 10);
+    spool.addTelemetry(batch(1, 1_000, 10));
+    const sending = spool.next();
+    for (let seq = 2; seq <= 4; seq++) spool.addTelemetry(batch(seq, 1_000, 10));
+    if (sending) spool.done(sending);
+    const next = spool.next();
+    expect(next?.kind === "telemetry" && next.value.seq).toBe(4);
+    expect(drops.take()).toContainEqual({ kind: "batches", reason: "spool_full", count: 2 });
+  });
+
   it("keeps a newer section in place of an older one, also while that is on its way", () => {
     const { spool } = spoolIn(temporaryFolder());
     spool.addInventory([section("os", "old")]);
