@@ -2,7 +2,7 @@
  * For how long a host has been watched without a gap: one interval of event time, which grows with each part that touches it and
  * begins anew after a gap. And the row of the coverage table.
  */
-import type { HostWindow } from "@assay/schemas/generated/types";
+import type { CollectorStatus, HostWindow } from "@assay/schemas/generated/types";
 import type { CoverageRow } from "./rows";
 
 /** As it stands in a checkpoint. */
@@ -50,10 +50,16 @@ export function gapIn(coverage: Coverage, begins_at: number, ends_at: number, ki
 export function lostOf(part: HostWindow, kind: string): string | undefined {
   const state = part.collectors.find((c) => c.collector === kind);
   if (state?.status === "failed") return `the collector failed: ${state.reason}`;
+  if (state && lacksWholeEvents(state.status, state.missing_fields)) return `the agent could not see all: ${state.reason}`;
   const dropped = part.drops.find((d) => d.kind === kind && d.count > 0);
   if (dropped) return `telemetry was dropped by the agent: ${dropped.reason}`;
   if (part.counts.some((c) => c.kind === kind && c.cut > 0)) return "more observations than the limit of a window";
   return undefined;
+}
+
+/** An agent that names no fields with its partial sight may have missed whole events. */
+export function lacksWholeEvents(status: CollectorStatus, missing_fields: readonly string[]): boolean {
+  return status === "partial" && missing_fields.length === 0;
 }
 
 export function coverageRow(part: HostWindow): CoverageRow {

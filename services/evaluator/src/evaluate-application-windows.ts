@@ -11,6 +11,7 @@ import type { ApplicationHost, ApplicationWindow, Flow } from "@assay/schemas/ge
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord } from "@assay/stream/log";
 import type { Sink, Stage, StageLimits } from "@assay/stream/stage";
+import { lacksWholeEvents } from "./coverage";
 import type { Engine } from "./engine";
 import { expire, type Findings, type Sighting, see, type Write } from "./findings";
 import { entryOf, type KeyedState, keyedForm, noRules, type RulesInForce } from "./keyed-state";
@@ -184,6 +185,9 @@ function judgeUnmatched(engine: Engine, rule: Rule, hosts: readonly ApplicationH
 
 function incomplete(engine: Engine, rule: Rule, host: ApplicationHost, window: ApplicationWindow): string | undefined {
   if (host.connections_status === "failed") return `connections: the collector failed: ${host.connections_reason}`;
+  if (lacksWholeEvents(host.connections_status, host.missing_fields)) {
+    return `connections: the agent could not see all: ${host.connections_reason}`;
+  }
   const missing = engine.missingFields(rule, host.missing_fields);
   if (missing.length > 0) return `connections: the agent could not read ${missing.join(", ")}: ${host.connections_reason}`;
   const short = host.covered_from > window.window_start || host.covered_to < window.window_end;

@@ -89,6 +89,11 @@ test("a revision may turn clear into match, never the reverse", () => {
 test.each([
   ["the host's coverage is short", { covered_from: t0 + 1 }, "whole window"],
   ["the connections collector failed", { connections_status: "failed" as const, connections_reason: "EPERM" }, "failed: EPERM"],
+  [
+    "the agent may have missed whole connections",
+    { connections_status: "partial" as const, connections_reason: "hidden" },
+    "all: hidden",
+  ],
   ["a field that the rule reads is missing", { missing_fields: ["Image"] }, "could not read Image"],
 ])("is insufficient evidence where %s", (_what, over, reason) => {
   const hosts = [applicationHost("host-a", 0, over), applicationHost("host-b", 0)];

@@ -158,6 +158,11 @@ describe("event rules", () => {
       { collectors: [{ collector: "processes", status: "partial" as const, reason: "EPERM", missing_fields: ["Image"] }] },
       "could not read Image",
     ],
+    [
+      "the agent may have missed whole events",
+      { collectors: [{ collector: "processes", status: "partial" as const, reason: "hidepid", missing_fields: [] }] },
+      "could not see all: hidepid",
+    ],
     ["nothing is said of the collector", { collectors: [] }, "did not say"],
     [
       "telemetry was dropped",
