@@ -12,6 +12,8 @@ import { temporaryFolder } from "./temporary";
 const ingest = new IngestServer();
 const agents: RunningAgent[] = [];
 const apart: number[] = [];
+/** What the agent logged as an error. */
+const failures: string[] = [];
 let state = "";
 
 beforeEach(async () => {
@@ -24,6 +26,7 @@ afterEach(async () => {
   for (const agent of agents.splice(0)) await agent.stop();
   for (const pid of apart.splice(0)) process.kill(pid, "SIGKILL");
   await ingest.stop();
+  expect(failures.splice(0)).toEqual([]);
 });
 
 function environment(settings: Readonly<Record<string, string>> = {}): Record<string, string> {
@@ -46,7 +49,11 @@ function environment(settings: Readonly<Record<string, string>> = {}): Record<st
 async function start(settings: Readonly<Record<string, string>> = {}): Promise<RunningAgent> {
   const read = readSettings(agentSettings, environment({ ASSAY_AGENT_PROBE_LISTENERS: "false", ...settings }));
   if (!read.ok) throw new Error(read.problems.join("; "));
-  const logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const logger = {
+    info: () => undefined,
+    warn: () => undefined,
+    error: (fields: object, message: string) => failures.push(`${message}: ${JSON.stringify(fields)}`),
+  };
   const agent = await runAgent(read.settings, { logger, agent_version: "1.2.3" });
   agents.push(agent);
   return agent;
@@ -64,42 +71,40 @@ const told = {
 };
 
 /**
- * Runs a program that isn't a child of this process, for the agent leaves out its own children: a shell starts it and ends. What it
- * prints first is its port.
+ * Runs a program that isn't a child of this process, for the agent leaves out its own children: a shell starts it and ends. A program
+ * that serves prints "port N".
  */
-function runApart(args: readonly string[]): Promise<{ pid: number; port: number }> {
-  const shell = spawn("sh", ["-c", 'echo "$$"; exec 3>&1; "$@" >&3 2>/dev/null & echo "$!"', "sh", ...args], {
+function runApart(args: readonly string[], serves = false): Promise<{ pid: number; port: number }> {
+  const shell = spawn("sh", ["-c", 'exec 3>&1; "$@" >&3 2>/dev/null & echo "pid $!"', "sh", ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   return new Promise((resolve) => {
     let text = "";
     shell.stdout.on("data", (data: Buffer) => {
       text += data.toString();
-      const [, pid, port] = text.split("\n");
-      if (!pid || port === undefined || !text.endsWith("\n")) return;
-      if (args[0] === process.execPath && port === "") return;
+      const pid = /pid (\d+)\n/.exec(text)?.[1];
+      const port = /port (\d+)\n/.exec(text)?.[1];
+      if (pid === undefined || (serves && port === undefined)) return;
       apart.push(Number(pid));
-      shell.stdout.removeAllListeners();
       shell.stdout.destroy();
-      resolve({ pid: Number(pid), port: Number(port) });
+      resolve({ pid: Number(pid), port: Number(port ?? 0) });
     });
   });
 }
 
-/** Prints a port once it is there. */
-const runServer = (code = echo) => runApart([process.execPath, "-e", code]);
+const runServer = (code = echo) => runApart([process.execPath, "-e", code], true);
 
 const echo =
-  "require('net').createServer((s) => s.pipe(s)).listen(0, '127.0.0.1', function () { console.log(this.address().port) })";
+  "require('net').createServer((s) => s.pipe(s)).listen(0, '127.0.0.1', function () { console.log('port', this.address().port) })";
 
 it("tells of a server, the connection to it, and leaves out its own", async () => {
   const server = await runServer();
   const client = await runServer(
-    `require('net').connect(${server.port}, '127.0.0.1', function () { console.log(this.localPort) })`,
+    `require('net').connect(${server.port}, '127.0.0.1', function () { console.log('port', this.localPort) })`,
   );
   await start();
   const between = () => told.connections().filter((c) => c.source_port === client.port && c.destination_port === server.port);
-  await until(() => between().length >= 2);
+  await until(() => new Set(between().map((c) => c.side)).size === 2);
   const image = expect.stringMatching(/\/node[^/]*$/);
   expect(told.listeners().find((l) => l.port === server.port)).toMatchObject({
     protocol: "tcp",
@@ -121,7 +126,7 @@ it("tells of a server, the connection to it, and leaves out its own", async () =
 
 it("tells of what a service starts, with the ports on which that listens, and no secrets", async () => {
   const code =
-    "require('net').createServer(() => {}).listen(0, '127.0.0.1', function () { const port = this.address().port; console.log(port);" +
+    "require('net').createServer(() => {}).listen(0, '127.0.0.1', function () { const port = this.address().port; console.log('port', port);" +
     "setTimeout(() => require('child_process').spawn('sh', ['-c', 'sleep 30; true --password=hunter2'], { stdio: 'ignore' }), 600) })";
   const server = await runServer(code);
   await start();
@@ -176,6 +181,7 @@ it("says how it is, time and again, and is complete through times that grow", as
 });
 
 it("sends every section of the inventory, as JSON that its digest fits", async () => {
+  await runServer();
   await start();
   await until(() => new Set(ingest.sections().map((s) => s.section)).size === sectionNames.length, 20_000);
   for (const section of ingest.sections().filter((s) => s.chunks === 1)) {
