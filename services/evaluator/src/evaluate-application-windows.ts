@@ -121,7 +121,7 @@ function gather(engine: Engine, rules: RuleSet, window: ApplicationWindow): Map<
         sightings = new Sightings(engine, "application", resource);
         by_host.set(host_id, sightings);
       }
-      sightings.add({ rule, item, times: flow, evidence: flowEvidence(flow) });
+      sightings.add({ rule, item, times: flow, evidence: () => flowEvidence(flow) });
     }
   }
   return by_host;

@@ -68,7 +68,7 @@ function evaluatePeriod(
     const item = parts.engine.listener(listener, used);
     if (!rules.matches(item).some((r) => r.id === rule.id)) continue;
     const times = { count: 1, first: Math.max(begins_at, listener.observed_since), last: ends_at };
-    const evidence = { ...listenerEvidence(listener), period_start: begins_at, period_end: ends_at };
+    const evidence = () => ({ ...listenerEvidence(listener), period_start: begins_at, period_end: ends_at });
     sightings.add({ rule, item, times, evidence });
   }
   const seen = sightings.all({ ruleset: rules.digest, at: begins_at, until: ends_at, late: false, occurrences: () => "once" });

@@ -133,7 +133,8 @@ function applyJudgement(
   const sightings = new Sightings(parts.engine, "host", section.host_id);
   for (const item of matches) {
     const times = { count: 1, first: collected_at, last: collected_at };
-    sightings.add({ rule, item, times, evidence: { kind: item.category, section: section.section, ...item.fields } });
+    const evidence = () => ({ kind: item.category, section: section.section, ...item.fields });
+    sightings.add({ rule, item, times, evidence });
   }
   const seen = { ruleset: rules.digest, at: collected_at, until: collected_at, late: false };
   for (const sighting of sightings.all({ ...seen, occurrences: () => "once" })) see(entry.findings, sighting, write);

@@ -8,7 +8,7 @@ export interface Matched {
   readonly rule: Rule;
   readonly item: EvidenceItem;
   readonly times: { readonly count: number; readonly first: number; readonly last: number };
-  readonly evidence: EvidenceJson;
+  readonly evidence: () => EvidenceJson;
 }
 
 interface Gathered {
@@ -18,7 +18,7 @@ interface Gathered {
   first: number;
   last: number;
   observations: number;
-  evidence: EvidenceJson;
+  evidence: () => EvidenceJson;
 }
 
 export class Sightings {
@@ -76,7 +76,7 @@ export class Sightings {
         last,
         occurrences: of.occurrences(rule) === "each" ? count : 1,
         late: of.late,
-        evidence: evidenceJson({ ...gathered.evidence, ...more }),
+        evidence: evidenceJson({ ...gathered.evidence(), ...more }),
       };
     }
   }

@@ -15,7 +15,8 @@ import type { EvidenceJson } from "./evidence-json";
 export interface WindowItem {
   readonly item: EvidenceItem;
   readonly times: Pick<EventTimes, "count" | "first" | "last">;
-  readonly evidence: EvidenceJson;
+  /** Made where it is asked for: most items match nothing. */
+  readonly evidence: () => EvidenceJson;
 }
 
 /** The categories of this stage, and the kind of telemetry that each is made of. */
@@ -26,9 +27,9 @@ export const kindOfCategory: Readonly<Record<string, TelemetryKind | undefined>>
 };
 
 export function* windowItems(engine: Engine, part: HostWindow): Generator<WindowItem> {
-  for (const o of part.processes) yield { item: engine.process(o), times: o.times, evidence: processEvidence(o) };
-  for (const o of part.connections) yield { item: engine.connection(o), times: o.times, evidence: connectionEvidence(o) };
-  for (const o of part.listeners) yield { item: engine.listener(o), times: o.times, evidence: listenerEvidence(o) };
+  for (const o of part.processes) yield { item: engine.process(o), times: o.times, evidence: () => processEvidence(o) };
+  for (const o of part.connections) yield { item: engine.connection(o), times: o.times, evidence: () => connectionEvidence(o) };
+  for (const o of part.listeners) yield { item: engine.listener(o), times: o.times, evidence: () => listenerEvidence(o) };
 }
 
 export function listenerEvidence(o: ListenerObservation): EvidenceJson {

@@ -65,7 +65,12 @@ test("evidence becomes findings and outcomes in the store, by the rules that con
     record(topics.inventory.name, codec.encode("InventorySection", section(0, "sshd", settings, { sent_at: t0 + 10_000 }))),
     record(topics.applicationWindows.name, codec.encode("ApplicationWindow", applicationWindow(0, { flows: [flow(t0 + 5)] }))),
   ]);
-  await until(async () => (await log.bounds(topics.progress.name, 0)).end > 0 && (await findings()).length === 3);
+  // Counted once all of a block is durable.
+  const stages = ["host-windows", "inventory", "application-windows"];
+  await until(async () => {
+    const text = await metrics.registry.metrics();
+    return stages.every((stage) => text.includes(`evaluated_total{stage="evaluate-${stage}"} 1`));
+  });
   expect(await findings()).toEqual([
     { title: "Listener that speaks HTTP", host_id: "host-a", status: "active", severity: "low", first_seen: t0 + 5 },
     { title: "Root may log in over SSH", host_id: "host-a", status: "active", severity: "high", first_seen: t0 },
