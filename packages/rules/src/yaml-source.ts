@@ -22,6 +22,8 @@ export interface Entry {
 }
 
 export const rule_file_chars_max = 1_048_576;
+/** Problems of one file that are told; what comes past that is mostly their echo. */
+export const file_problems_max = 100;
 
 export class YamlSource {
   private readonly lines = new LineCounter();
@@ -105,6 +107,7 @@ export class YamlSource {
   }
 
   private reportAt(offset: number, message: string): undefined {
+    if (this.problems.length >= file_problems_max) return undefined;
     const { line, col } = this.lines.linePos(offset);
     this.problems.push({ file: this.file, line: line || 1, column: col || 1, message });
   }

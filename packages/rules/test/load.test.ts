@@ -94,6 +94,12 @@ describe("problems", () => {
     expect(problems.join("\n")).toContain(message);
   });
 
+  test("nesting without end is a problem among at most 100, not a crash", () => {
+    const problems = problemsOf(`title: ${"[".repeat(20_000)}`);
+    expect(problems[0]).toContain("not valid YAML");
+    expect(problems.length).toBeLessThanOrEqual(100);
+  });
+
   test("two rules with one id", () => {
     const text = `id: same\n${plain}`;
     const result = loadPackages([packageOf(text), { ...packageOf(text), name: "others" }]);
