@@ -38,7 +38,8 @@ import { collectLoginDefs } from "./inventory/login-defs";
 import { collectOs } from "./inventory/os";
 import { collectPackages } from "./inventory/packages";
 import { collectPasswordQuality } from "./inventory/password-quality";
-import { collectSshd } from "./inventory/sshd";
+import { remembered } from "./inventory/remembered";
+import { collectSshd, sshdPaths } from "./inventory/sshd";
 import { collectUsers } from "./inventory/users";
 import { readInhabitedGroups } from "./inventory/writable-by";
 import { parseBootTime } from "./parse/proc-stat";
@@ -208,9 +209,9 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
       return new Inventory({
         collectors: {
           os: () => collectOs(place),
-          packages: () => collectPackages(place),
+          packages: remembered(["/var/lib/dpkg/status"], () => collectPackages(place), now),
           users: () => collectUsers(place),
-          sshd: () => collectSshd(place),
+          sshd: remembered(sshdPaths, () => collectSshd(place), now),
           "login-defs": () => collectLoginDefs(place),
           "password-quality": () => collectPasswordQuality(place),
           kernel: () => collectKernel(proc),

@@ -23,7 +23,10 @@ export async function collectSshd({ root }: Place, test: TestSshd = runTest): Pr
   return readConfig(root);
 }
 
-const binaries = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"];
+const binaries: readonly string[] = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/sbin/sshd", "/usr/bin/sshd"];
+
+/** What its settings hang on. */
+export const sshdPaths: readonly string[] = [...binaries, "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d"];
 
 function runTest(binary: string): Promise<string | undefined> {
   return new Promise((resolve) => {

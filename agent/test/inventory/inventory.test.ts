@@ -8,6 +8,7 @@ import { collectLoginDefs } from "@assay/agent/inventory/login-defs";
 import { collectOs } from "@assay/agent/inventory/os";
 import { collectPackages } from "@assay/agent/inventory/packages";
 import { collectPasswordQuality } from "@assay/agent/inventory/password-quality";
+import { remembered } from "@assay/agent/inventory/remembered";
 import { collected } from "@assay/agent/inventory/section";
 import { collectSshd } from "@assay/agent/inventory/sshd";
 import { collectUsers } from "@assay/agent/inventory/users";
@@ -40,6 +41,25 @@ it("packages: from dpkg, or absent", async () => {
   expect(found).toMatchObject({ status: "collected", content: { ecosystem: "dpkg" } });
   expect(found.content.packages).toHaveLength(6);
   expect(await collectPackages(host({}))).toMatchObject({ status: "absent", content: { ecosystem: "none", packages: [] } });
+});
+
+it("is collected again only when its files have changed, or after an hour", async () => {
+  const { root } = host({ "etc/x": "1", "etc/x.d/a": "1" });
+  let time = 0;
+  let times = 0;
+  const collect = remembered(
+    [join(root, "etc/x"), join(root, "etc/x.d")],
+    async () => collected<"kernel">({ settings: { n: String(++times) }, sources: {} }),
+    () => time,
+  );
+  const next = async () => (await collect()).content.settings.n;
+  expect([await next(), await next()]).toEqual(["1", "1"]);
+  write(root, { "etc/x.d/b": "1" });
+  expect(await next()).toBe("2");
+  write(root, { "etc/x": "22" });
+  expect([await next(), await next()]).toEqual(["3", "3"]);
+  time += 3_600_000;
+  expect(await next()).toBe("4");
 });
 
 it("users: with their passwords' state, unknown where shadow is not there", () => {
