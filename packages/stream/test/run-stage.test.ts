@@ -1,15 +1,28 @@
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
-import type { Log, LogRecord } from "@assay/stream/log";
+import type { Log, SourceOptions } from "@assay/stream/log";
 import { groupOf, runStage } from "@assay/stream/run-stage";
-import type { RunningStage } from "@assay/stream/stage";
-import { countingStage, ExactSink, expectedRows, input, RepeatingSink, randomInput, seeded } from "./counting-stage";
+import type { Block, RunningStage, Stage } from "@assay/stream/stage";
+import {
+  type Counts,
+  countingStage,
+  countsForm,
+  ExactSink,
+  expectedRows,
+  input,
+  RepeatingSink,
+  type Row,
+  randomInput,
+  reduceCounts,
+  seeded,
+} from "./counting-stage";
 import { Crash, Faults, faultyLog } from "./faults";
-import { definition, text } from "./log-contract";
+import { definition, text, textOf } from "./log-contract";
 
 const partitions = 2;
 const codec = new Codec(folderIds());
@@ -18,18 +31,22 @@ const quiet = { info: () => undefined, warn: () => undefined };
 let directory: string;
 let log: EmbeddedLog;
 
-beforeEach(async () => {
+beforeEach(open);
+afterEach(close);
+
+async function open(): Promise<void> {
   directory = mkdtempSync(join(tmpdir(), "assay-stage-"));
   log = await openEmbeddedLog({ directory, partitions });
   await log.ensureTopics([definition(input), topics.checkpoints]);
-});
-afterEach(async () => {
+}
+
+async function close(): Promise<void> {
   await log.close();
   rmSync(directory, { recursive: true });
-});
+}
 
 describe("a stage that crashes at each of its steps in turn and starts again", () => {
-  const seeds = 120; // of each delivery
+  const seeds = 100; // of each delivery
 
   it.each([
     ["exact", () => new ExactSink()],
@@ -42,28 +59,22 @@ describe("a stage that crashes at each of its steps in turn and starts again", (
       for (let seed = 1; seed <= seeds; seed++) {
         const sink = makeSink();
         const random = seeded(seed);
-        const name = `counting-${seed}`;
-        const topic = `${input}-${seed}`;
-        await log.ensureTopics([definition(topic)]);
-        await log.append(randomInput(random, partitions, 10 + Math.floor(random() * 30)).map((r) => ({ ...r, topic })));
+        await log.append(randomInput(random, partitions, 10 + Math.floor(random() * 30)));
         const limits = { batch_records_max: 1 + Math.floor(random() * 12), flush_outputs_max: 1 + Math.floor(random() * 12) };
         for (let call = 1; ; call++) {
           const faults = new Faults(call, random() < 0.5);
-          const guarded = {
-            exact: sink.exact,
-            write: (block: Parameters<typeof sink.write>[0]) => faults.around(() => sink.write(block)),
-          };
-          const stage = { ...countingStage(guarded, limits), name, input: topic };
-          if (await runToEnd(stage, faults)) break;
+          const guarded = { exact: sink.exact, write: (block: Block<Row>) => faults.around(() => sink.write(block)) };
+          if (await runToEnd(countingStage(guarded, limits), faults)) break;
           crashes++;
           // More input on the way, so that what is gathered differs from run to run.
-          if (call % 4 === 0) await log.append(randomInput(random, partitions, 3).map((r) => ({ ...r, topic })));
+          if (call % 4 === 0) await log.append(randomInput(random, partitions, 3));
         }
         for (let partition = 0; partition < partitions; partition++) {
-          const records = await log.read(topic, partition, 0, 1_000);
-          expect({ seed, rows: sink.rows(partition) }).toEqual({ seed, rows: expectedRows(partition, records) });
+          expect({ seed, rows: sink.rows(partition) }).toEqual({ seed, rows: await expected(partition) });
         }
         repeats += sink.repeats;
+        await close();
+        await open();
       }
       expect(crashes).toBeGreaterThan(seeds * 5);
       expect(repeats).toBeGreaterThan(seeds / 4);
@@ -72,14 +83,14 @@ describe("a stage that crashes at each of its steps in turn and starts again", (
   );
 
   /** True when it got through all that is in the log before the fault struck. */
-  async function runToEnd(stage: ReturnType<typeof countingStage>, faults: Faults): Promise<boolean> {
+  async function runToEnd(stage: Stage<Counts, Row>, faults: Faults): Promise<boolean> {
     let running: RunningStage | undefined;
     const stopAtEnd = () => {
-      hasReadAll(stage.name, stage.input).then((all) => {
+      hasReadAll(stage.name).then((all) => {
         if (all) running?.stop().catch(() => undefined); // awaited below
       });
     };
-    running = runStage(stage, { log: faultyLog(log, faults, stopAtEnd), codec, logger: quiet, now: Date.now });
+    running = run(stage, faultyLog(log, faults, stopAtEnd));
     stopAtEnd();
     try {
       await withinPatience(running.ended);
@@ -91,37 +102,228 @@ describe("a stage that crashes at each of its steps in turn and starts again", (
   }
 });
 
-async function withinPatience(ended: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const overdue = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("not ended in 15 s")), 15_000);
+describe("a stage of several members", () => {
+  it.each([
+    ["exact", () => new ExactSink()],
+    ["at least once", () => new RepeatingSink()],
+  ])("delivers what one alone would while members come and go, by %s delivery", async (_name, makeSink) => {
+    const random = seeded(7);
+    const sink = makeSink();
+    const members: RunningStage[] = [];
+    for (let round = 0; round < 12; round++) {
+      await log.append(randomInput(random, partitions, 40));
+      if (members.length < 2 || random() < 0.4) members.push(run(countingStage(sink, { flush_outputs_max: 3 })));
+      else await members.splice(Math.floor(random() * members.length), 1)[0]?.stop();
+      await new Promise((resolve) => setTimeout(resolve, Math.floor(random() * 25)));
+    }
+    await until(() => hasReadAll("counting"), members);
+    for (const member of members) await member.stop();
+    for (let partition = 0; partition < partitions; partition++) {
+      expect(sink.rows(partition)).toEqual(await expected(partition));
+    }
   });
-  await Promise.race([ended, overdue]).finally(() => clearTimeout(timer));
+
+  it("drops a partition that it lost while it delivered, and lets the new owner deliver the very same block", async () => {
+    const sink = new ExactSink();
+    await log.append(randomInput(seeded(3), partitions, 60));
+    const { promise: held_up, release } = gate();
+    const entered: Block<Row>[] = [];
+    const first = run(
+      countingStage({
+        exact: true,
+        async write(block) {
+          entered.push(block);
+          if (entered.length === 1) await held_up;
+          await sink.write(block);
+        },
+      }),
+    );
+    await until(() => entered.length === 1, [first]);
+    const second = run(countingStage(sink));
+    await until(() => sink.blocks.size > 0, [first, second]);
+    release();
+    await until(() => hasReadAll("counting"), [first, second]);
+    await first.stop();
+    await second.stop();
+    for (let partition = 0; partition < partitions; partition++) {
+      expect(sink.rows(partition)).toEqual(await expected(partition));
+    }
+  });
+});
+
+describe("a stage", () => {
+  const never_ms = 3_600_000;
+
+  it("delivers what it has in hand when it is stopped, and goes on from there without a repeat", async () => {
+    const sink = new RepeatingSink();
+    const patient = { flush_wait_ms: never_ms, checkpoint_wait_ms: never_ms };
+    for (let round = 0; round < 3; round++) {
+      await log.append(randomInput(seeded(round), partitions, 30));
+      const running = run(countingStage(sink, patient));
+      await until(
+        async () => running.status().length === partitions && running.status().every((s) => s.caught_up && s.end > 0),
+        [running],
+      );
+      expect(running.status().some((s) => s.committed < s.position)).toBe(true);
+      await running.stop();
+      expect(await hasReadAll("counting")).toBe(true);
+    }
+    expect(sink.repeats).toBe(0);
+    for (let partition = 0; partition < partitions; partition++) expect(sink.rows(partition)).toEqual(await expected(partition));
+  });
+
+  it("flushes a block when it holds enough outputs, or has waited long enough", async () => {
+    const sink = new ExactSink();
+    const running = run(countingStage(sink, { flush_outputs_max: 4, flush_wait_ms: 150 }));
+    const record = (value: number) => ({ topic: input, partition: 0, key: "k", value: Buffer.from(String(value)) });
+    await log.append([record(2), record(2), record(1)]); // 2, 2 and 1 rows
+    await until(() => sink.blocks.size === 1, [running]);
+    expect([...sink.blocks.keys()]).toEqual(["counting 0 [0, 2)"]);
+    await until(() => sink.blocks.size === 2, [running]);
+    expect([...sink.blocks.keys()][1]).toEqual("counting 0 [2, 3)");
+    await running.stop();
+  });
+
+  it("prepares before each batch", async () => {
+    await log.append(randomInput(seeded(1), 1, 20));
+    const seen: string[] = [];
+    const stage = countingStage(new RepeatingSink(), { batch_records_max: 10 });
+    const running = run({
+      ...stage,
+      prepare: async () => {
+        seen.push("prepare");
+      },
+      reduce(state, record, outputs) {
+        if (seen.at(-1) !== "reduce") seen.push("reduce");
+        stage.reduce(state, record, outputs);
+      },
+    });
+    await until(() => hasReadAll("counting"), [running]);
+    await running.stop();
+    expect(seen).toEqual(["prepare", "reduce", "prepare", "reduce"]);
+  });
+
+  it("ticks each partition once it is caught up, and appends what that brings about", async () => {
+    await log.append(randomInput(seeded(1), 1, 25));
+    const ticks: { partition: number; keys: number; now: number }[] = [];
+    const running = runStage<Counts, Row>(
+      {
+        ...countingStage(new RepeatingSink(), { tick_wait_ms: 5, batch_records_max: 1 }),
+        tick(state, now, partition) {
+          ticks.push({ partition, keys: state.entries.size, now });
+          return partition === 0 && ticks.filter((t) => t.partition === 0).length === 1
+            ? [{ ...text(input, "ticked", "1"), partition: 0 }]
+            : [];
+        },
+      },
+      { log, codec, logger: quiet, now: () => 42 },
+    );
+    await until(() => ticks.filter((t) => t.partition === 0).length >= 3, [running]);
+    await running.stop();
+    const all = countsForm.empty(0);
+    for (const record of await log.read(input, 0, 0, 25)) reduceCounts(all, record, []);
+    expect(ticks.find((t) => t.partition === 0)).toEqual({ partition: 0, keys: all.entries.size, now: 42 });
+    expect(ticks.some((t) => t.partition === 1)).toBe(true);
+    expect((await log.read(input, 0, 25, 10)).map(textOf)).toEqual(["1"]);
+  });
+
+  it("lets the event loop turn while it reduces a long batch", async () => {
+    await log.append(randomInput(seeded(1), 1, 200));
+    const stage = countingStage(new RepeatingSink(), { batch_records_max: 200, slice_ms: 2 });
+    let turns = 0;
+    let reducing = false;
+    const turn = setInterval(() => {
+      if (reducing) turns++;
+    }, 1);
+    const running = run({
+      ...stage,
+      reduce(state, record, outputs) {
+        reducing = record.offset < 199;
+        for (const begun = performance.now(); performance.now() - begun < 0.5; ) stage.state.buckets;
+        stage.reduce(state, record, outputs);
+      },
+    });
+    await until(() => hasReadAll("counting"), [running]);
+    clearInterval(turn);
+    await running.stop();
+    expect(turns).toBeGreaterThan(10);
+  });
+
+  it("fails when the log has dropped records that it had not read, and says how many", async () => {
+    await log.append(randomInput(seeded(1), 1, 20));
+    const first = run(countingStage(new RepeatingSink()));
+    await until(() => hasReadAll("counting"), [first]);
+    await first.stop();
+    const lost: Log = Object.create(log, {
+      source: {
+        value: async (options: SourceOptions) => {
+          const source = await log.source(options);
+          const next = async (wait_ms: number) => {
+            const event = await source.next(wait_ms);
+            return event.kind === "assigned" ? { ...event, earliest: 27 } : event;
+          };
+          return Object.create(source, { next: { value: next } });
+        },
+      },
+    });
+    await expect(run(countingStage(new RepeatingSink()), lost).ended).rejects.toThrow(
+      /counting has read test.input, partition 0, up to offset 20, but the log begins at 27: 7 records were dropped.*retention_ms/,
+    );
+  });
+
+  it("ends with the error of a reducer that throws, and has committed nothing past it", async () => {
+    await log.append(randomInput(seeded(1), 1, 20));
+    const stage = countingStage(new RepeatingSink());
+    const running = run({
+      ...stage,
+      reduce(state, record, outputs) {
+        if (record.offset === 15) throw new Error("a bug");
+        stage.reduce(state, record, outputs);
+      },
+    });
+    await expect(running.ended).rejects.toThrow("a bug");
+    expect((await log.committed(groupOf("counting"), input, 0))?.offset ?? 0).toBeLessThanOrEqual(15);
+  });
+});
+
+function run(stage: Stage<Counts, Row>, on: Log = log): RunningStage {
+  return runStage(stage, { log: on, codec, logger: quiet, now: Date.now });
 }
 
-async function hasReadAll(stage: string, topic: string): Promise<boolean> {
+function gate(): { readonly promise: Promise<void>; readonly release: () => void } {
+  const opened = new EventEmitter();
+  return { promise: once(opened, "open").then(() => undefined), release: () => opened.emit("open") };
+}
+
+async function expected(partition: number): Promise<Row[]> {
+  return expectedRows(partition, await log.read(input, partition, 0, 10_000));
+}
+
+async function hasReadAll(stage: string): Promise<boolean> {
   for (let partition = 0; partition < partitions; partition++) {
-    const { end } = await log.bounds(topic, partition);
-    const committed = await log.committed(groupOf(stage), topic, partition);
+    const { end } = await log.bounds(input, partition);
+    const committed = await log.committed(groupOf(stage), input, partition);
     const note = committed ? JSON.parse(committed.note) : {};
     if (end > 0 && (committed?.offset !== end || note.to !== undefined)) return false;
   }
   return true;
 }
 
-async function until(reached: () => boolean | Promise<boolean>, running: RunningStage): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  const failed = running.ended.then(() => undefined);
+const patience_ms = 15_000;
+
+async function withinPatience(ended: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not ended in ${patience_ms} ms`)), patience_ms);
+  });
+  await Promise.race([ended, overdue]).finally(() => clearTimeout(timer));
+}
+
+async function until(reached: () => boolean | Promise<boolean>, members: readonly RunningStage[]): Promise<void> {
+  const deadline = performance.now() + patience_ms;
   while (!(await reached())) {
-    if (performance.now() > deadline) throw new Error("not reached in 15 s");
-    await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, 5))]);
+    if (performance.now() > deadline) throw new Error(`not reached in ${patience_ms} ms`);
+    const pause = new Promise((resolve) => setTimeout(resolve, 5));
+    await Promise.race([pause, ...members.map((m) => m.ended.then(() => pause))]);
   }
-}
-
-function run(stage: ReturnType<typeof countingStage>, on: Log = log): RunningStage {
-  return runStage(stage, { log: on, codec, logger: quiet, now: Date.now });
-}
-
-async function allRecords(): Promise<LogRecord[][]> {
-  return Promise.all(Array.from({ length: partitions }, (_, p) => log.read(input, p, 0, 10_000)));
 }
