@@ -91,7 +91,7 @@ export class ProcReader {
 
   /**
    * lines: the kernel writes the file line by line into a buffer of a page or more, and a read ends where the next line doesn't fit;
-   * so one that leaves much of a page free is the last. To ask for the end instead would make it walk its whole table of TCP
+   * so one that leaves much of a page free, and had room for it, is the last. To ask for the end instead would make it walk its whole table of TCP
    * sockets a second time.
    */
   private text(path: string, bytes_max: number, lines = true): Read<string> {
@@ -105,7 +105,7 @@ export class ProcReader {
           if (room <= 0) break;
           const read = readSync(fd, this.buffer, length, room, null);
           length += read;
-          if (read === 0 || (lines && read < last_read_bytes_max)) break;
+          if (read === 0 || (lines && read < room && read < last_read_bytes_max)) break;
         }
         return this.buffer.toString("utf8", 0, length);
       } finally {
