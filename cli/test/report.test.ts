@@ -110,7 +110,7 @@ const report: AssessReport = {
         "unused-listener",
         "Unused listening TCP port",
         "Nothing connected to the port.",
-        "Stop the service, or bind it to loopback.",
+        "Stop the service:\n    systemctl disable --now sshd\nOr bind it\nto loopback.\n",
       ),
     })),
   ],
@@ -155,13 +155,15 @@ const report: AssessReport = {
   },
 };
 
+const rule_fields = new Map([["aslr", ["kernel.randomize_va_space"]]]);
+
 test("a report says what, why and how to mend, then what was checked and seen", () => {
-  golden("report.txt", reportTable(report, { width: 100, as_root: false }));
+  golden("report.txt", reportTable(report, { width: 100, as_root: false, rule_fields }));
 });
 
 test("a report without findings says so, and what was checked", () => {
   const clear = { ...report, findings: [], outcomes: report.outcomes.filter((o) => o.outcome === "clear") };
-  golden("report-clear.txt", reportTable(clear, { width: 80, as_root: true }));
+  golden("report-clear.txt", reportTable(clear, { width: 80, as_root: true, rule_fields }));
 });
 
 test("evidence of any form becomes a few short lines", () => {
@@ -174,7 +176,31 @@ test("evidence of any form becomes a few short lines", () => {
       destination_port: 23,
     }),
   ).toEqual(["tcp ::1 → [::1]:23"]);
-  expect(evidenceLines({ section: "sshd", PermitRootLogin: "yes" })).toEqual(["section: sshd", "PermitRootLogin: yes"]);
+  expect(evidenceLines({ kind: "setting", section: "sshd", PermitRootLogin: "yes" })).toEqual([
+    "section: sshd",
+    "PermitRootLogin: yes",
+  ]);
+  expect(evidenceLines({ kind: "setting", section: "kernel", a: "1", b: "0" }, ["b", "c"])).toEqual(["b: 0"]);
+  const source = {
+    host_name: "web-1",
+    address: "10.0.0.1",
+    command_line: "telnet db",
+    user: "app",
+    pid: 7,
+    image: "/usr/bin/telnet",
+  };
+  const flow = {
+    kind: "flow",
+    protocol: "tcp",
+    destination_port: 23,
+    application_protocol: "telnet",
+    source,
+    destination: { address: "10.0.0.9" },
+  };
+  expect(evidenceLines(flow)).toEqual([
+    "tcp web-1 (10.0.0.1) → 10.0.0.9:23, speaks telnet",
+    "from telnet db (user app, pid 7, /usr/bin/telnet)",
+  ]);
   expect(evidenceLines("text")).toEqual([]);
   expect(evidenceLines(null)).toEqual([]);
   expect(evidenceLines({ text: "x".repeat(1_000) })[0]?.length).toBeLessThan(300);

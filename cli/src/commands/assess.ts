@@ -13,7 +13,7 @@ import { type Severity, severities } from "@assay/rules/rule";
 import { rulesDirectory } from "../embedded/code-paths";
 import { dataDirectory } from "../embedded/data-directory";
 import { type Embedded, InterruptedError, startEmbedded } from "../embedded/embedded";
-import { rulePackages } from "../embedded/rule-packages";
+import { type RulePackages, rulePackages } from "../embedded/rule-packages";
 import { type EmbeddedSettings, readEmbeddedSettings } from "../embedded/settings";
 import { settingsProblems } from "../embedded/settings-groups";
 import { interrupt } from "../interrupt";
@@ -36,9 +36,11 @@ export interface AssessArguments {
 
 export async function assess(options: AssessArguments, io: Io): Promise<number> {
   let settings: EmbeddedSettings;
+  let rules: RulePackages;
   try {
     settings = readEmbeddedSettings(io.env, settingsProblems(io.env));
-    await checkPackages(options.packages ?? [], settings.rules_directory ?? rulesDirectory);
+    rules = await rulePackages(settings.rules_directory ?? rulesDirectory);
+    checkPackages(options.packages ?? [], rules);
     if (options.output !== undefined) checkOutput(resolve(options.output));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -49,7 +51,7 @@ export async function assess(options: AssessArguments, io: Io): Promise<number> 
   try {
     const report = await runAssessment(options, io, settings, temporary);
     if (!report) return exitCodes.interrupted;
-    deliver(report, options, io);
+    deliver(report, options, rules, io);
     return options.failOn !== undefined && meets(report, options.failOn) ? exitCodes.failed : exitCodes.ok;
   } catch (error) {
     io.stderr.write(`assay: could not assess: ${error instanceof UserError ? error.message : String(error)}\n`);
@@ -59,9 +61,8 @@ export async function assess(options: AssessArguments, io: Io): Promise<number> 
   }
 }
 
-async function checkPackages(names: readonly string[], directory: string): Promise<void> {
-  if (names.length === 0) return;
-  const known = (await rulePackages(directory)).map((p) => p.name);
+function checkPackages(names: readonly string[], { packages }: RulePackages): void {
+  const known = packages.map((p) => p.name);
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length === 0) return;
   throw new UserError(
@@ -180,11 +181,12 @@ function ignoreUnavailable(error: unknown): undefined {
   return undefined;
 }
 
-function deliver(report: AssessReport, options: AssessArguments, io: Io): void {
+function deliver(report: AssessReport, options: AssessArguments, { rules }: RulePackages, io: Io): void {
+  const rule_fields = new Map(rules.map((rule) => [rule.id, rule.fields]));
   const text =
     options.format === "json"
       ? `${JSON.stringify(report, null, 2)}\n`
-      : reportTable(report, { width: io.stdout.columns(), as_root: io.uid === 0 });
+      : reportTable(report, { width: io.stdout.columns(), as_root: io.uid === 0, rule_fields });
   if (options.output === undefined) {
     io.stdout.write(text);
     return;

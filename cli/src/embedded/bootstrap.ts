@@ -30,7 +30,7 @@ export async function bootstrap(
     const answer = await ask(log, codec, control, body, asked_by);
     if (answer.result === "rejected") throw new Error(`${body.type} was refused: ${answer.reason}, ${answer.detail}`);
   };
-  for (const { name, version, digest, files } of await rulePackages(plan.rules_directory)) {
+  for (const { name, version, digest, files } of (await rulePackages(plan.rules_directory)).packages) {
     if (control.latest("package", name)?.value.digest === digest) continue;
     await request({ type: "activate_package", package: { name, version, digest, files: [...files] } });
     logger.info({ package: name, version, digest }, "rule package activated");

@@ -16,6 +16,7 @@ import { lockFile } from "./lock-file";
 import { LogFile } from "./log-file";
 import type { AssessmentPlan, FromServices, Ports, ServicesPlan, ToServices } from "./messages";
 import { checkPorts, listen_host } from "./ports";
+import { rulePackages } from "./rule-packages";
 import { reachingUser, servicesUser } from "./services-user";
 import type { EmbeddedSettings } from "./settings";
 import { type ChildPlan, SupervisedChild } from "./supervised-child";
@@ -56,6 +57,7 @@ const agent_stop_wait_ms = 10_000;
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   const { data, io, settings } = options;
   const rules_directory = settings.rules_directory ?? rulesDirectory;
+  await rulePackages(rules_directory);
   const wanted = servicesUser({ uid: io.uid, env: { ...io.env, ASSAY_USER: settings.user } }, [...codePaths(), rules_directory]);
   prepareDataDirectory(data, wanted);
   const user = reachingUser(wanted, data.services);

@@ -19,7 +19,7 @@ export function bySeverity(counts: FindingsBySeverity): string {
 }
 
 export function findingLine(finding: Finding): string {
-  const identity = Object.entries(finding.identity).map(([field, value]) => `${field} ${value}`);
+  const identity = Object.entries(finding.identity).flatMap(([field, value]) => (value === "" ? [] : [`${field} ${value}`]));
   const what = identity.length > 0 ? `: ${identity.join(", ")}` : "";
   const where = finding.application_id === "" ? "" : ` (application ${finding.application_id})`;
   return `  ${finding.severity.padEnd(severity_width)}  ${finding.title}${what}${where}`.replaceAll(/\p{Cc}/gu, " ");

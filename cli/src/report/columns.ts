@@ -30,3 +30,22 @@ export function wrap(text: string, width: number, indent: string): string[] {
   if (line !== "") lines.push(indent + line);
   return lines;
 }
+
+/** Paragraphs wrapped, indented lines (what is to be typed) as they are. */
+export function wrapText(text: string, width: number, indent: string): string[] {
+  const lines: string[] = [];
+  let paragraph: string[] = [];
+  const end = () => {
+    lines.push(...wrap(paragraph.join(" "), width, indent));
+    paragraph = [];
+  };
+  for (const line of text.trimEnd().split("\n")) {
+    if (/^\s+\S/.test(line)) {
+      end();
+      lines.push(indent + line.trimEnd());
+    } else if (line.trim() === "") end();
+    else paragraph.push(line);
+  }
+  end();
+  return lines;
+}

@@ -5,10 +5,11 @@ type Fields = Readonly<Record<string, unknown>>;
 const lines_max = 6;
 const value_length_max = 240;
 
-export function evidenceLines(evidence: unknown): string[] {
+/** rule_fields: what the rule reads; of evidence without a form of its own these are shown. */
+export function evidenceLines(evidence: unknown, rule_fields: readonly string[] = []): string[] {
   if (typeof evidence !== "object" || evidence === null) return [];
   const fields = evidence as Fields;
-  const lines = typeof fields.kind === "string" && fields.kind in kinds ? (kinds[fields.kind]?.(fields) ?? []) : plain(fields);
+  const lines = kinds[text(fields.kind)]?.(fields) ?? plain(fields, rule_fields);
   return lines.filter((line) => line !== "").slice(0, lines_max);
 }
 
@@ -26,7 +27,16 @@ const kinds: Readonly<Record<string, ((fields: Fields) => string[]) | undefined>
     `${text(f.protocol)} ${text(f.source_address)} → ${address(f.destination_address, f.destination_port)}`,
     process(f),
   ],
+  flow: (f) => [
+    `${text(f.protocol)} ${endpoint(f.source)} → ${endpoint(f.destination, f.destination_port)}${text(f.application_protocol) && `, speaks ${text(f.application_protocol)}`}`,
+    labelled("from", process((f.source ?? {}) as Fields)),
+    labelled("to", process((f.destination ?? {}) as Fields)),
+  ],
 };
+
+function labelled(label: string, line: string): string {
+  return line === "" ? "" : `${label} ${line}`;
+}
 
 function process(f: Fields): string {
   const command = text(f.command_line) || text(f.image);
@@ -42,11 +52,19 @@ function address(host: unknown, port: unknown): string {
   return `${name.includes(":") ? `[${name}]` : name}:${text(port)}`;
 }
 
-/** Anything else: its plain values, one per line; what is nested, as JSON. */
-function plain(fields: Fields): string[] {
-  return Object.entries(fields)
-    .filter(([key, value]) => key !== "kind" && value !== "" && value !== null && value !== undefined)
-    .map(([key, value]) => `${key}: ${text(value)}`);
+/** Anything else: plain values, one per line; what is nested, as JSON. */
+function plain(fields: Fields, rule_fields: readonly string[]): string[] {
+  const all = Object.entries(fields).filter(([key, value]) => key !== "kind" && key !== "section" && text(value) !== "");
+  const read = all.filter(([key]) => rule_fields.includes(key));
+  const where = read.length > 0 || !fields.section ? [] : [`section: ${text(fields.section)}`];
+  return [...where, ...(read.length > 0 ? read : all).map(([key, value]) => `${key}: ${text(value)}`)];
+}
+
+function endpoint(end: unknown, port?: unknown): string {
+  const f = (end ?? {}) as Fields;
+  const where = port === undefined ? text(f.address) : address(f.address, port);
+  const host = text(f.host_name);
+  return host === "" ? where : `${host} (${where})`;
 }
 
 function text(value: unknown): string {

@@ -3,13 +3,15 @@ import type { Outcome } from "@assay/report-api/schemas/outcome";
 import type { ReportFinding } from "@assay/report-api/schemas/report";
 import { type Severity, severities } from "@assay/rules/rule";
 import type { AssessReport } from "./assessment-report";
-import { formatCount, wrap } from "./columns";
+import { formatCount, wrap, wrapText } from "./columns";
 import { evidenceLines } from "./evidence";
 
 export interface TableOptions {
   readonly width: number;
   /** Whether whoever ran it was root: what an ordinary user can't see is worth a hint. */
   readonly as_root: boolean;
+  /** By rule, the fields that it reads: those of the evidence are shown. */
+  readonly rule_fields: ReadonlyMap<string, readonly string[]>;
 }
 
 const width_max = 110;
@@ -20,7 +22,7 @@ export function reportTable(report: AssessReport, options: TableOptions): string
   const lines = [
     ...head(report),
     "",
-    ...findings(report, width),
+    ...findings(report, options, width),
     "",
     ...outcomes(report.outcomes, width),
     "",
@@ -38,7 +40,7 @@ function head({ assessment, host, coverage }: AssessReport): string[] {
   ];
 }
 
-function findings(report: AssessReport, width: number): string[] {
+function findings(report: AssessReport, options: TableOptions, width: number): string[] {
   if (report.findings.length === 0) return ["No findings."];
   const count = (severity: Severity) => report.findings.filter((f) => f.severity === severity).length;
   const shares = severities.filter((s) => count(s) > 0).map((s) => `${count(s)} ${s}`);
@@ -49,7 +51,7 @@ function findings(report: AssessReport, width: number): string[] {
     const own = report.findings.filter((f) => f.severity === severity);
     if (own.length === 0) continue;
     lines.push("", severity.toUpperCase(), "─".repeat(severity.length));
-    for (const [rule_id, group] of byRule(own)) lines.push(...ruleFindings(rule_id, group, width), "");
+    for (const [rule_id, group] of byRule(own)) lines.push(...ruleFindings(rule_id, group, options, width), "");
     lines.pop();
   }
   return lines;
@@ -64,24 +66,25 @@ function byRule(findings: readonly ReportFinding[]): Map<string, ReportFinding[]
 /** Why and how to mend stand once per rule; what was found stands once per finding. */
 const findings_shown_max = 10;
 
-function ruleFindings(rule_id: string, group: readonly ReportFinding[], width: number): string[] {
+function ruleFindings(rule_id: string, group: readonly ReportFinding[], options: TableOptions, width: number): string[] {
   const [one] = group;
   if (!one) return [];
   const lines = [`${one.title}  [${one.package}]`];
-  for (const finding of group.slice(0, findings_shown_max)) lines.push(...what(finding, width));
+  for (const finding of group.slice(0, findings_shown_max))
+    lines.push(...what(finding, options.rule_fields.get(rule_id) ?? [], width));
   if (group.length > findings_shown_max)
     lines.push(`  … and ${group.length - findings_shown_max} more of ${rule_id} (--format json shows all)`);
   lines.push(...labelled("why", one.rule.description, width), ...labelled("mend", one.rule.remediation, width));
   return lines;
 }
 
-function what(finding: ReportFinding, width: number): string[] {
-  const identity = Object.entries(finding.identity).map(([field, value]) => `${field} ${value}`);
+function what(finding: ReportFinding, rule_fields: readonly string[], width: number): string[] {
+  const identity = Object.entries(finding.identity).flatMap(([field, value]) => (value === "" ? [] : [`${field} ${value}`]));
   const where = finding.application_id === "" ? finding.host_name || finding.host_id : `application ${finding.application_id}`;
   const times = finding.in_period?.occurrences ?? finding.occurrences;
   return [
-    ...wrap(`• ${identity.length > 0 ? identity.join(", ") : where}`, width, "  "),
-    ...evidenceLines(finding.evidence).flatMap((line) => wrap(line, width, "      ")),
+    ...hanging("  • ", identity.length > 0 ? identity.join(", ") : where, width),
+    ...evidenceLines(finding.evidence, rule_fields).flatMap((line) => wrap(line, width, "      ")),
     `      first seen ${time(finding.first_seen)}${times > 1 ? `, ${formatCount(times)} times` : ""}${finding.late ? ", told late" : ""}`,
   ];
 }
@@ -89,10 +92,13 @@ function what(finding: ReportFinding, width: number): string[] {
 const label_width = 6;
 
 function labelled(label: string, text: string, width: number): string[] {
-  const lines = wrap(text, width, " ".repeat(2 + label_width));
-  const [first] = lines;
-  if (first === undefined) return [];
-  return [`  ${label.padEnd(label_width)}${first.trimStart()}`, ...lines.slice(1)];
+  return hanging(`  ${label.padEnd(label_width)}`, text, width);
+}
+
+/** The first line behind a mark, the others below its text. */
+function hanging(mark: string, text: string, width: number): string[] {
+  const [first, ...others] = wrapText(text, width, " ".repeat(mark.length));
+  return first === undefined ? [] : [mark + first.trimStart(), ...others];
 }
 
 function outcomes(all: readonly Outcome[], width: number): string[] {
@@ -118,7 +124,7 @@ function byReason(list: readonly Outcome[]): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const outcome of list) {
     const reason = outcome.reason || "no reason given";
-    groups.set(reason, [...(groups.get(reason) ?? []), outcome.rule_id]);
+    groups.set(reason, [...(groups.get(reason) ?? []), outcome.title || outcome.rule_id]);
   }
   return groups;
 }

@@ -26,11 +26,14 @@ export interface Delivered {
   readonly marked: Readonly<Record<string, number>>;
 }
 
-/** Rules that synthetic events match on purpose, and nothing else of theirs does. */
+/** Ids of rules that synthetic events match on purpose, and nothing else of theirs does. */
 export const markedRules = {
-  shell: "shell-started-by-network-service",
-  secret: "secret-in-command-line",
-  telnet: "insecure-client-protocol",
+  /** Shell started by a network service */
+  shell: "3dface8e-8dd6-4284-9c4d-071830d29b9e",
+  /** Secret in a command line */
+  secret: "4d3ae1bf-98ae-4b6b-abae-6641875d5591",
+  /** Insecure client protocol used to log in */
+  telnet: "8a50faf7-2340-4023-b249-b9e23ffe7a1f",
 } as const;
 
 const answer_wait_ms = 5_000;
