@@ -3,6 +3,7 @@
  * begins anew after a gap. And the row of the coverage table.
  */
 import type { CollectorStatus, HostWindow } from "@assay/schemas/generated/types";
+import { telemetryKinds } from "@assay/schemas/kinds";
 import type { CoverageRow } from "./rows";
 
 /** As it stands in a checkpoint. */
@@ -51,7 +52,7 @@ export function lostOf(part: HostWindow, kind: string): string | undefined {
   const state = part.collectors.find((c) => c.collector === kind);
   if (state?.status === "failed") return `the collector failed: ${state.reason}`;
   if (state && lacksWholeEvents(state.status, state.missing_fields)) return `the agent could not see all: ${state.reason}`;
-  const dropped = part.drops.find((d) => d.kind === kind && d.count > 0);
+  const dropped = part.drops.find((d) => (d.kind === kind || d.kind === whole_batches) && d.count > 0);
   if (dropped) return `telemetry was dropped by the agent: ${dropped.reason}`;
   if (part.counts.some((c) => c.kind === kind && c.cut > 0)) return "more observations than the limit of a window";
   return undefined;
@@ -89,8 +90,11 @@ export function coverageRow(part: HostWindow): CoverageRow {
   };
 }
 
+/** The kind of a drop that took something of every kind. */
+const whole_batches = "batches";
+
 function noteGaps(coverage: Coverage, part: HostWindow): void {
-  for (const kind of ["processes", "connections", "listeners"]) {
+  for (const kind of telemetryKinds) {
     const reason = lostOf(part, kind);
     if (reason === undefined) continue;
     const known = coverage.gaps[kind];

@@ -96,6 +96,7 @@ function applyWindow(
   noteRules(state, rules, parts.rule_sets, outputs);
   const flows = [...rules.rules.values()].filter((rule) => rule.category === "flow");
   const sightings = gather(parts.engine, rules, window);
+  const hosts = new Map(window.hosts.map((host) => [host.host_id, host]));
   for (const host of window.hosts) resourceOf(application, host.host_id).host_name = host.host_name;
   for (const host_id of sightings.keys()) resourceOf(application, host_id);
   for (const resource of Object.values(application.resources)) {
@@ -104,7 +105,7 @@ function applyWindow(
     if (!late) adoptRules(resource, rules, window.window_end, write);
     const gathered = sightings.get(host_id);
     if (gathered) seeAll(resource.findings, gathered, counted, rules, window, late, write);
-    judgeResource(parts.engine, flows, rules, resource, gathered, window, late, outputs);
+    judgeResource(parts.engine, flows, rules, resource, hosts.get(host_id), gathered, window, late, outputs);
     if (!late) expire(resource.findings, application.event_time, write);
   }
 }
@@ -152,13 +153,13 @@ function judgeResource(
   flow_rules: readonly Rule[],
   rules: RuleSet,
   resource: Resource,
+  host: ApplicationHost | undefined,
   sightings: Sightings | undefined,
   window: ApplicationWindow,
   late: boolean,
   outputs: Output[],
 ): void {
   const { host_id } = resource;
-  const host = window.hosts.find((h) => h.host_id === host_id);
   if (!host && host_id !== "") return;
   for (const rule of flow_rules) {
     const matched = sightings?.matched.has(rule.id) ?? false;

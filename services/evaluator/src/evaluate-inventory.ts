@@ -73,6 +73,12 @@ function applyChunk(
     outputs.push(deadLetter(record, "invalid_body", `no section is named ${chunk.section}`, chunk.host_id));
     return;
   }
+  const collected_at = correctedTime(chunk, record.timestamp);
+  if (chunk.collected_at > chunk.sent_at || collected_at < 0) {
+    const detail = `collected_at ${chunk.collected_at}, sent_at ${chunk.sent_at}: it must be collected before it is sent`;
+    outputs.push(deadLetter(record, "out_of_bounds", detail, chunk.host_id));
+    return;
+  }
   const entry = entryOf(state, chunk.host_id, newEntry);
   const last = entry.sections[chunk.section];
   if (last && (chunk.incarnation - last.incarnation || chunk.collected_at - last.collected_at) <= 0) return;
@@ -88,11 +94,14 @@ function applyChunk(
     outputs.push(deadLetter(record, "invalid_body", content.detail, chunk.host_id));
     return;
   }
-  applySection(parts, state, entry, { section: chunk, text: content.text, value: content.value }, record.timestamp, outputs);
+  const { text, value } = content;
+  applySection(parts, state, entry, { section: chunk, collected_at, text, value }, record.timestamp, outputs);
 }
 
 interface WholeSection {
   readonly section: InventorySection;
+  /** By the log's clock, where the agent's is off. */
+  readonly collected_at: number;
   readonly text: string;
   readonly value: unknown;
 }
@@ -101,11 +110,11 @@ function applySection(
   parts: InventoryParts,
   state: InventoryState,
   entry: InventoryEntry,
-  { section, text, value }: WholeSection,
+  whole: WholeSection,
   timestamp: number,
   outputs: Output[],
 ): void {
-  const collected_at = correctedTime(section, timestamp);
+  const { section, collected_at, text, value } = whole;
   const version = Math.max((entry.sections[section.section]?.version ?? 0) + 1, timestamp);
   entry.sections[section.section] = { incarnation: section.incarnation, collected_at: section.collected_at, version };
   outputs.push({ kind: "evaluated", subject: section.host_id, through: collected_at, timestamp, received_through: timestamp });
@@ -117,7 +126,7 @@ function applySection(
   const write: Write = { subject: subjectOf(parts, section, collected_at), timestamp, outputs };
   adoptRules(entry, rules, collected_at, write);
   for (const judgement of parts.engine.judgeSection(rules, section, value)) {
-    applyJudgement(parts, rules, entry, { section, text, value }, collected_at, judgement, write);
+    applyJudgement(parts, rules, entry, whole, judgement, write);
   }
 }
 
@@ -125,8 +134,7 @@ function applyJudgement(
   parts: InventoryParts,
   rules: RuleSet,
   entry: InventoryEntry,
-  { section, value }: WholeSection,
-  collected_at: number,
+  { section, collected_at, value }: WholeSection,
   { rule, judged, matches }: SectionJudgement,
   write: Write,
 ): void {

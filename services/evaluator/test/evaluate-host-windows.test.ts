@@ -159,6 +159,11 @@ describe("event rules", () => {
       "could not read Image",
     ],
     [
+      "whole batches were lost",
+      { drops: [{ kind: "batches", reason: "spool_full", count: 1 }] },
+      "dropped by the agent: spool_full",
+    ],
+    [
       "the agent may have missed whole events",
       { collectors: [{ collector: "processes", status: "partial" as const, reason: "hidepid", missing_fields: [] }] },
       "could not see all: hidepid",

@@ -107,6 +107,13 @@ test("a clock that is off is corrected by when the section was accepted", () => 
   expect(rowsOf(outputs, "inventory_sections")).toMatchObject([{ collected_at: t0 + hour }]);
 });
 
+test("a section that is collected after it was sent is a dead letter", () => {
+  const bad = section(0, "sshd", yes, { collected_at: t0 + 100 * hour, sent_at: t0 });
+  expect(given().apply("InventorySection", bad, t0)).toMatchObject([
+    { kind: "dead_letter", letter: { reason: "out_of_bounds" } },
+  ]);
+});
+
 describe("chunks", () => {
   const whole = section(0, "sshd", yes);
   const cut = (chunks: number, content = whole.content) =>
