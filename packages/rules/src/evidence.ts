@@ -1,6 +1,7 @@
 /** Telemetry of closed windows → evidence items. What isn't known is left out, so that a rule can tell it from an empty value. */
+
+import { addressScope } from "@assay/schemas/address-scope";
 import type { ConnectionObservation, Flow, ListenerObservation, ProcessObservation } from "@assay/schemas/generated/types";
-import { addressScope } from "./network-scope";
 import type { EvidenceItem, FieldValue } from "./rule";
 
 export function processItem(o: ProcessObservation): EvidenceItem {

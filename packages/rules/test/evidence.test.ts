@@ -1,9 +1,9 @@
 import { categories } from "@assay/rules/categories";
 import { connectionItem, flowItem, listenerItem, processItem } from "@assay/rules/evidence";
 import { fields, fieldsOf } from "@assay/rules/fields";
-import { addressScope } from "@assay/rules/network-scope";
 import type { EvidenceItem } from "@assay/rules/rule";
 import { sectionItems } from "@assay/rules/section-items";
+import { addressScope } from "@assay/schemas/address-scope";
 import type { ConnectionObservation, Endpoint, ListenerObservation, ProcessObservation } from "@assay/schemas/generated/types";
 
 const times = { count: 1, first: 0, last: 0, deltas: Buffer.alloc(0), per_second: [] };

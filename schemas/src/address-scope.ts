@@ -1,9 +1,11 @@
-/** How far an address reaches, as rules read it. */
+/** How far an address reaches: the one answer for the correlator's joining and for what rules read. */
 import ipaddr from "ipaddr.js";
+import type { NetworkScope } from "./generated/types";
 
-export type AddressScope = "any" | "loopback" | "link_local" | "container" | "private" | "public";
+/** any: 0.0.0.0 or ::, every address of the host. */
+export type AddressScope = NetworkScope | "any";
 
-/** The default bridges of Docker and Podman: behind the host's own address. */
+/** The default bridges of Docker and Podman: the same on every host, behind the host's own address. */
 const containerBridges = ["172.17.0.0/16", "10.88.0.0/16"].map((range) => ipaddr.IPv4.parseCIDR(range));
 
 const scopeOfRange: Readonly<Record<string, AddressScope>> = {
@@ -17,7 +19,7 @@ const scopeOfRange: Readonly<Record<string, AddressScope>> = {
   carrierGradeNat: "private",
 };
 
-/** any: 0.0.0.0 or ::, every address of the host. Undefined for what isn't an address. */
+/** Undefined for what isn't an address. IPv4 in IPv6 counts as IPv4; a zone (%eth0) is left out. */
 export function addressScope(address: string): AddressScope | undefined {
   const plain = address.split("%")[0] ?? "";
   if (!ipaddr.isValid(plain)) return undefined;
