@@ -548,3 +548,15 @@ describe("replay", () => {
     },
   );
 });
+
+test("a finding whose rule changed its severity is told as changed", () => {
+  const high = plain("shell", { identity: ["User"], severity: "high" }, (f) => f.Image === "/bin/sh");
+  const host = given(inForce(ruleSet("d1", t0, [shell]), ruleSet("d2", t0 + 15 * second, [high])));
+  for (const n of [0, 1]) {
+    host.apply("HostWindow", window(n, { processes: [process(t0 + n * 10 * second + 5, { image: "/bin/sh" })] }), t0 + n);
+  }
+  expect(eventsOf(host.outputs)).toEqual(["opened", "changed"]);
+  expect([...mergedFindings(host.outputs).values()]).toMatchObject([
+    { severity: "high", severity_rank: 3, occurrences: 2, ruleset: "d2" },
+  ]);
+});
