@@ -24,10 +24,19 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const agent of agents.splice(0)) await agent.stop();
-  for (const pid of apart.splice(0)) process.kill(pid, "SIGKILL");
+  for (const pid of apart.splice(0)) end(pid);
   await ingest.stop();
   expect(failures.splice(0)).toEqual([]);
 });
+
+/** It may have ended by itself. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    expect((error as NodeJS.ErrnoException).code).toBe("ESRCH");
+  }
+}
 
 function environment(settings: Readonly<Record<string, string>> = {}): Record<string, string> {
   return {

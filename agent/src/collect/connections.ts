@@ -99,7 +99,7 @@ export class Connections {
   private newlyKnown(protocol: Transport, row: SocketRow, sockets: NamespaceSockets, now: number): Known {
     const local = parseEndpoint(row.local);
     const remote = parseEndpoint(row.remote);
-    const side: Side = this.hasListened(sockets.namespace, protocol, local.port) ? "destination" : "source";
+    const side: Side = this.hasListened(sockets.namespace, protocol, local.port, now) ? "destination" : "source";
     const [from, to]: [Endpoint, Endpoint] = side === "source" ? [local, remote] : [remote, local];
     const event: ConnectionEvent = {
       at: now,
@@ -119,7 +119,15 @@ export class Connections {
     };
     // What had ended before the agent looked for the first time happened before it observed.
     const told = !(this.polls === 1 && isEnding(row));
-    return { event, inode: row.inode, poll: this.polls, ended: isEnding(row), told, window: this.window(now) };
+    return {
+      event,
+      namespace: sockets.namespace,
+      inode: row.inode,
+      poll: this.polls,
+      ended: isEnding(row),
+      told,
+      window: this.window(now),
+    };
   }
 
   private noteListeners({ namespace, tcp, udp }: NamespaceSockets, now: number): void {
@@ -133,8 +141,9 @@ export class Connections {
   }
 
   /** Now or lately: a server may have closed while its last connections linger. */
-  private hasListened(namespace: string, protocol: Transport, port: number): boolean {
-    return this.listened.has(listenerKey(namespace, protocol, port));
+  private hasListened(namespace: string, protocol: Transport, port: number, now: number): boolean {
+    const at = this.listened.get(listenerKey(namespace, protocol, port));
+    return at !== undefined && now - at <= listened_keep_ms;
   }
 
   private own(known: Known, pid: number): void {
@@ -154,13 +163,28 @@ export class Connections {
   private repeatAndForget(now: number): void {
     const window = this.window(now);
     for (const [key, known] of this.known) {
-      if (known.poll !== this.polls) this.known.delete(key);
-      else if (known.told && !known.ended && known.window !== window) {
+      if (this.polls - known.poll > missed_polls_max) this.known.delete(key);
+      else if (known.poll === this.polls && known.told && !known.ended && known.window !== window) {
         known.window = window;
         this.own(known, known.event.pid); // the owner may have called exec since
+        this.turnWhereListened(known, now);
         this.options.tell({ ...known.event, at: now });
       }
     }
+  }
+
+  /** What listens at its end was not to be seen when the connection was first seen. */
+  private turnWhereListened(known: Known, now: number): void {
+    const { event } = known;
+    if (event.side !== "source" || !this.hasListened(known.namespace, event.protocol, event.source_port, now)) return;
+    known.event = {
+      ...event,
+      side: "destination",
+      source_address: event.destination_address,
+      source_port: event.destination_port,
+      destination_address: event.source_address,
+      destination_port: event.source_port,
+    };
   }
 
   private window(now: number): number {
@@ -170,6 +194,7 @@ export class Connections {
 
 interface Known {
   event: ConnectionEvent;
+  readonly namespace: string;
   readonly inode: number;
   /** The latest poll that saw it. */
   poll: number;
@@ -221,6 +246,8 @@ function listenerKey(namespace: string, protocol: Transport, port: number): stri
 }
 
 const connections_max = 50_000;
+/** The kernel gives a long table page by page, and a row may be missed when others before it go in between. */
+const missed_polls_max = 1;
 /** A little longer than TIME_WAIT. */
 const listened_keep_ms = 90_000;
 const listened_sweep = 1_024;

@@ -167,7 +167,7 @@ export class Processes {
         );
       }
       if (listening.portsOf(parent.facts.pid, parent.facts.start_ticks).kind === "denied") {
-        health.lacks("sockets of parents that belong to other users are not readable", ["ParentListens"]);
+        health.lacks("sockets of parents that belong to other users are not readable", ["ParentListensOn"]);
       }
     }
     this.options.tell(event);

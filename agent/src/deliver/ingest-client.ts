@@ -36,35 +36,44 @@ export class IngestClient {
   async post(path: string, headers: Readonly<Record<string, string>>, body: Buffer, signal?: AbortSignal): Promise<Answer> {
     const packed = body.length > gzip_from_bytes ? await compress(body) : undefined;
     const sent = packed ?? body;
-    const { request_wait_ms, url, own } = this.options;
-    const time = AbortSignal.timeout(request_wait_ms);
     const options: RequestOptions = {
       method: "POST",
       agent: this.agent,
-      signal: signal ? AbortSignal.any([signal, time]) : time,
       headers: {
         ...headers,
         "content-length": sent.length,
         ...(packed ? { "content-encoding": "gzip" } : {}),
       },
     };
-    try {
-      return await new Promise<Answer>((resolve, reject) => {
-        const request = this.request(url + path, options, (response) => read(response).then(resolve, reject));
-        request.on("socket", (socket) => {
-          const note = () => {
-            if (socket.localPort && socket.remotePort) own.opened(socket.localPort, socket.remotePort);
-          };
-          if (socket.connecting) socket.once("connect", note);
-          else note();
-        });
-        request.on("error", reject);
-        request.end(sent);
+    return this.exchange(path, options, sent, signal);
+  }
+
+  private exchange(path: string, options: RequestOptions, body: Buffer, signal: AbortSignal | undefined): Promise<Answer> {
+    const { request_wait_ms, url, own } = this.options;
+    return new Promise((resolve, reject) => {
+      const request = this.request(url + path, options, (response) => read(response).then(settle(resolve), settle(reject)));
+      const late = () => request.destroy(new Error(`no answer within ${request_wait_ms} ms (ASSAY_AGENT_REQUEST_WAIT_MS)`));
+      const timer = setTimeout(late, request_wait_ms);
+      const abort = () => request.destroy(new Error("the agent stops"));
+      function settle<T>(end: (value: T) => void): (value: T) => void {
+        return (value) => {
+          clearTimeout(timer);
+          signal?.removeEventListener("abort", abort);
+          end(value);
+        };
+      }
+      request.on("error", settle(reject));
+      request.on("socket", (socket) => {
+        const note = () => {
+          if (socket.localPort && socket.remotePort) own.opened(socket.localPort, socket.remotePort);
+        };
+        if (socket.connecting) socket.once("connect", note);
+        else note();
       });
-    } catch (error) {
-      if (time.aborted) throw new Error(`no answer within ${request_wait_ms} ms (ASSAY_AGENT_REQUEST_WAIT_MS)`, { cause: error });
-      throw error;
-    }
+      signal?.addEventListener("abort", abort, { once: true });
+      if (signal?.aborted) abort();
+      request.end(body);
+    });
   }
 
   close(): void {

@@ -100,6 +100,26 @@ describe("connections", () => {
     expect((await poll()).connections).toMatchObject([{ side: "destination", destination_port: 80, pid: 0, image: "" }]);
   });
 
+  it("are told the right way round once their listener is seen", async () => {
+    const { proc, poll } = host({ window_ms: 1_000 });
+    proc.sockets("host", { tcp: [incoming] });
+    expect((await poll()).connections).toMatchObject([{ side: "source", destination_port: 40_000 }]);
+    proc.sockets("host", { tcp: [web, incoming] });
+    expect((await poll(1_000)).connections).toMatchObject([
+      { side: "destination", destination_port: 80, source_port: 40_000, pid: 55 },
+    ]);
+  });
+
+  it("survive a poll that misses them", async () => {
+    const { proc, poll } = host();
+    proc.sockets("host", { tcp: [web, incoming] });
+    await poll();
+    proc.sockets("host", { tcp: [web] });
+    await poll();
+    proc.sockets("host", { tcp: [web, incoming] });
+    expect((await poll()).connections).toEqual([]);
+  });
+
   it("that had ended before the agent came are not told", async () => {
     const { proc, poll } = host();
     proc.sockets("host", { tcp: [web, { ...incoming, state: 6, inode: 0 }] });
