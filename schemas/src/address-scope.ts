@@ -21,6 +21,20 @@ const scopeOfRange: Readonly<Record<string, AddressScope>> = {
 
 /** Undefined for what isn't an address. IPv4 in IPv6 counts as IPv4; a zone (%eth0) is left out. */
 export function addressScope(address: string): AddressScope | undefined {
+  const known = remembered.get(address);
+  if (known !== undefined) return known;
+  const scope = scopeOf(address);
+  if (scope === undefined) return undefined;
+  if (remembered.size >= remembered_max) remembered.clear();
+  remembered.set(address, scope);
+  return scope;
+}
+
+/** A fleet repeats its addresses; to parse one takes microseconds. Forgotten all at once past the limit. */
+const remembered = new Map<string, AddressScope>();
+const remembered_max = 20_000;
+
+function scopeOf(address: string): AddressScope | undefined {
   const plain = address.split("%")[0] ?? "";
   if (!ipaddr.isValid(plain)) return undefined;
   const parsed = ipaddr.process(plain);

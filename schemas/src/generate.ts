@@ -65,9 +65,14 @@ function readFrozen(root: string, version: Version): Schema {
   return JSON.parse(readFileSync(frozenFile(root, version), "utf8")) as Schema;
 }
 
-/** Two schemas with the same canonical form read and write the same bytes, defaults included. */
+/** Two schemas with the same canonical form read and write the same bytes, defaults included; docs may differ. */
 function canonical(schema: Schema): string {
-  return JSON.stringify(Type.forSchema(schema).schema({ exportAttrs: true }));
+  const whole = JSON.stringify(Type.forSchema(schema).schema({ exportAttrs: true }));
+  return JSON.stringify(JSON.parse(whole, (_, value: unknown) => (isObject(value) ? { ...value, doc: undefined } : value)));
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function typesSource(schemas: readonly Named[]): string {

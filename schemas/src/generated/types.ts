@@ -396,7 +396,7 @@ export interface Progress {
   /** Next offset of the stage's input. */
   position: number;
   at: number;
-  /** Event time through which each changed host (or application) has been evaluated. */
+  /** Event time through which each host (or application) that the stage's process has met has been evaluated. */
   hosts: Record<string, number>;
 }
 

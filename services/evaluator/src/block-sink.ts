@@ -34,6 +34,7 @@ export interface BlockSinkParts {
 }
 
 export function blockSink(parts: BlockSinkParts): Sink<Output> {
+  const progress = new ProgressSoFar();
   return {
     exact: true,
     async write(block) {
@@ -44,7 +45,7 @@ export function blockSink(parts: BlockSinkParts): Sink<Output> {
         const rows = tables.get(table);
         if (rows) await insertTable(parts, block, origin, table, rows);
       }
-      const records = logRecords(parts.codec, block);
+      const records = logRecords(parts.codec, block, progress);
       for (let i = 0; i < records.length; i += append_records_max) {
         await append(parts.log, records.slice(i, i + append_records_max));
       }
@@ -162,25 +163,43 @@ async function append(log: BlockSinkParts["log"], records: readonly NewRecord[])
   }
 }
 
-function logRecords(codec: Codec, block: Block<Output>): NewRecord[] {
+function logRecords(codec: Codec, block: Block<Output>, progress: ProgressSoFar): NewRecord[] {
   const at = Date.now();
   const records: NewRecord[] = [];
-  const through = new Map<string, number>();
+  const through = progress.of(block);
+  let evaluated = false;
   for (const output of block.outputs) {
     if (output.kind === "finding_event") records.push(findingRecord(codec, output.event));
-    else if (output.kind === "evaluated") through.set(output.subject, output.through);
-    else if (output.kind === "dead_letter") {
+    else if (output.kind === "evaluated") {
+      through.set(output.subject, output.through);
+      evaluated = true;
+    } else if (output.kind === "dead_letter") {
       const { letter } = output;
       const value = codec.encode("DeadLetter", { ...letter, at, service: "evaluator" });
       records.push({ topic: topics.deadLetters.name, key: letter.key ?? letter.host_id, value });
     }
   }
-  if (through.size > 0) {
+  if (evaluated) {
     const { stage, partition, to } = block;
     const value = codec.encode("Progress", { stage, partition, position: to, at, hosts: Object.fromEntries(through) });
     records.push({ topic: topics.progress.name, key: `${stage}/${partition}`, value });
   }
   return records;
+}
+
+/**
+ * How far each host or application has been evaluated. The topic is compacted by stage and partition, so a record tells of all
+ * of them: one that has fallen silent is still there when the coordinator begins anew.
+ */
+class ProgressSoFar {
+  private readonly partitions = new Map<string, Map<string, number>>();
+
+  of({ stage, partition }: Block<Output>): Map<string, number> {
+    const key = `${stage}/${partition}`;
+    const known = this.partitions.get(key) ?? new Map<string, number>();
+    this.partitions.set(key, known);
+    return known;
+  }
 }
 
 function findingRecord(codec: Codec, event: FindingEvent): NewRecord {

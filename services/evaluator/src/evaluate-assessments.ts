@@ -6,16 +6,13 @@
 import type { Rule } from "@assay/rules/rule";
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { gapIn } from "./coverage";
-import type { HostEntry, HostWindowsParts } from "./evaluate-host-windows";
 import { incomplete } from "./evaluate-window";
 import { see, settle, type Write } from "./findings";
+import type { HostEntry, HostWindowsParts, Span } from "./host-entry";
 import { type Judged, ofPeriod } from "./outcomes";
 import type { RuleSet } from "./rule-sets";
 import { Sightings } from "./sightings";
 import { listenerEvidence } from "./window-items";
-
-/** [begins_at, ends_at) */
-export type Span = [number, number];
 
 /** Periods that one host is in at a time. Past it those that end last wait until there is room: each window tells them again. */
 export const spans_max = 1_000;

@@ -4,46 +4,19 @@
  * A part at or below the host's mark is a repeat and dropped. Order within one part: coverage, rules of the window, rules of the
  * assessments that end with it, then what the passing of event time ends. Supplements may add matches, and end nothing.
  */
-import type { Codec } from "@assay/schemas/codec";
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { Sink, Stage, StageLimits } from "@assay/stream/stage";
-import { type Coverage, cover, coverageRow, noCoverage } from "./coverage";
-import type { Engine } from "./engine";
-import { evaluateAssessments, noteSpans, type Span } from "./evaluate-assessments";
+import { cover, coverageRow, noCoverage } from "./coverage";
+import { evaluateAssessments, noteSpans } from "./evaluate-assessments";
 import { evaluateWindow } from "./evaluate-window";
-import { expire, type Findings, type Write } from "./findings";
-import { entryOf, type KeyedState, keyedForm, noRules, type RulesInForce } from "./keyed-state";
-import type { Outcomes } from "./outcomes";
+import { expire, type Write } from "./findings";
+import type { HostEntry, HostWindowsParts, HostWindowsState } from "./host-entry";
+import { entryOf, keyedForm, noRules } from "./keyed-state";
 import { type Output, row } from "./outputs";
 import { readRecord } from "./read-record";
 import { judgeFailures } from "./rule-failures";
-import type { RuleSets } from "./rule-sets";
 import { adoptRules, noteRules } from "./rules-in-force";
-
-/** A host, as it stands in a checkpoint. */
-export interface HostEntry {
-  /** Of the last part: incarnation, seq_to, window_start. */
-  mark: [number, number, number];
-  /** Event time through which it has been evaluated. */
-  event_time: number;
-  coverage: Coverage;
-  outcomes: Outcomes;
-  findings: Findings;
-  /** Of assessments that have not ended. */
-  spans: Span[];
-  /** That it was last evaluated with. */
-  rules: RulesInForce;
-}
-export type HostWindowsState = KeyedState<HostEntry>;
-
-export interface HostWindowsParts {
-  readonly codec: Codec;
-  readonly engine: Engine;
-  readonly rule_sets: RuleSets;
-  /** The row of a finding on a listener is written again after this much event time, if nothing else changes. */
-  readonly state_refresh_ms: number;
-}
 
 const state_version = 1;
 

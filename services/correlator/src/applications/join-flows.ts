@@ -5,7 +5,7 @@
  * Where several processes of one host share those four, only their sum can be compared with the other end: each keeps its own
  * count, and connections that only the other end saw become a flow whose source process isn't known.
  */
-import type { ApplicationHost, Endpoint, Flow, HostFlow, HostListener, NetworkScope } from "@assay/schemas/generated/types";
+import type { ApplicationHost, Endpoint, Flow, HostFlow, HostListener } from "@assay/schemas/generated/types";
 import { isHostLocal, networkScope } from "./network-scope";
 
 export interface Topology {
@@ -22,10 +22,9 @@ interface Ends {
 }
 
 export function joinFlows(topology: Topology): Flow[] {
-  const scopeOf = memoizedScope();
   const joined = new Map<string, Ends>();
   for (const flow of topology.flows) {
-    const local = isHostLocal(scopeOf(flow.source_address)) || isHostLocal(scopeOf(flow.destination_address));
+    const local = isHostLocal(networkScope(flow.source_address)) || isHostLocal(networkScope(flow.destination_address));
     const key = `${local ? flow.host_id : ""} ${flow.protocol} ${flow.source_address} ${flow.destination_address} ${flow.destination_port}`;
     let ends = joined.get(key);
     if (!ends) {
@@ -35,21 +34,16 @@ export function joinFlows(topology: Topology): Flow[] {
     ends[flow.side === "source" ? "sources" : "destinations"].push(flow);
   }
   const listeners = listenersByPort(topology.listeners);
-  return [...joined.values()].flatMap((ends) => flowsOf(ends, topology, listeners, scopeOf));
+  return [...joined.values()].flatMap((ends) => flowsOf(ends, topology, listeners));
 }
 
-function flowsOf(
-  ends: Ends,
-  topology: Topology,
-  listeners: ReadonlyMap<string, HostListener[]>,
-  scopeOf: (address: string) => NetworkScope,
-): Flow[] {
+function flowsOf(ends: Ends, topology: Topology, listeners: ReadonlyMap<string, HostListener[]>): Flow[] {
   const [anySource] = ends.sources;
   const [anyDestination] = ends.destinations;
   const sample = anySource ?? anyDestination;
   if (!sample) return [];
   const endpoint = (told: HostFlow | undefined, address: string): Endpoint => {
-    const scope = scopeOf(address);
+    const scope = networkScope(address);
     const host_id = told?.host_id ?? (isHostLocal(scope) ? sample.host_id : (topology.hostOfAddress.get(address) ?? ""));
     const host = topology.hosts.get(host_id);
     return {
@@ -128,13 +122,4 @@ function sum<T>(items: readonly T[], value: (item: T) => number): number {
   let total = 0;
   for (const item of items) total += value(item);
   return total;
-}
-
-function memoizedScope(): (address: string) => NetworkScope {
-  const known = new Map<string, NetworkScope>();
-  return (address) => {
-    const scope = known.get(address) ?? networkScope(address);
-    known.set(address, scope);
-    return scope;
-  };
 }
