@@ -190,16 +190,16 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
         observed_from = Math.max(observed_from, resumed_at);
         logger.warn({ resumed_at }, "the agent did not run for a while; it observes anew from now on");
       };
-      const common = { now, logger, onGap };
+      const timing = { now, logger, onGap };
       const polls = [
-        new Poll({ ...common, wait_ms: config.processes_wait_ms, poll: (at) => processes.poll(at), health: health.processes }),
+        new Poll({ ...timing, wait_ms: config.processes_wait_ms, poll: (at) => processes.poll(at), health: health.processes }),
         new Poll({
-          ...common,
+          ...timing,
           wait_ms: config.connections_wait_ms,
           poll: (at) => connections.poll(at),
           health: health.connections,
         }),
-        new Poll({ ...common, wait_ms: config.listeners_wait_ms, poll: (at) => listeners.poll(at), health: health.listeners }),
+        new Poll({ ...timing, wait_ms: config.listeners_wait_ms, poll: (at) => listeners.poll(at), health: health.listeners }),
       ];
       return { health, polls, prober, processes };
     }

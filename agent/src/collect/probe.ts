@@ -48,7 +48,9 @@ export async function probeListener(address: string, port: number, own: OwnConne
 function open(address: string, port: number, own: OwnConnections, signal: AbortSignal): Promise<Socket | undefined> {
   if (signal.aborted) return Promise.resolve(undefined);
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port, signal });
+    const socket = connect({ host: address, port });
+    const abort = () => socket.destroy();
+    signal.addEventListener("abort", abort);
     const note = () => {
       if (socket.localPort !== undefined) own.opened(socket.localPort, port);
     };
@@ -59,6 +61,10 @@ function open(address: string, port: number, own: OwnConnections, signal: AbortS
       resolve(result);
     };
     socket.on("error", () => settle(undefined)); // stays: a reset later on is an answer too, not a fault
+    socket.once("close", () => {
+      signal.removeEventListener("abort", abort);
+      settle(undefined);
+    });
     socket.once("connect", () => {
       note();
       settle(socket);
