@@ -7,7 +7,7 @@ import { topics } from "@assay/schemas/topics";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
 import type { Log, SourceOptions } from "@assay/stream/log";
 import { groupOf, runStage } from "@assay/stream/run-stage";
-import type { Block, RunningStage, Stage } from "@assay/stream/stage";
+import type { Block, RunningStage, Sink, Stage } from "@assay/stream/stage";
 import {
   type Counts,
   countingStage,
@@ -153,6 +153,10 @@ describe("a stage of several members", () => {
 
 describe("a stage", () => {
   const never_ms = 3_600_000;
+  const failing: Sink<Row> = {
+    exact: true,
+    write: () => Promise.reject(new Crash("the sink is down")),
+  };
 
   it("delivers what it has in hand when it is stopped, and goes on from there without a repeat", async () => {
     const sink = new RepeatingSink();
@@ -182,6 +186,36 @@ describe("a stage", () => {
     await until(() => sink.blocks.size === 2, [running]);
     expect([...sink.blocks.keys()][1]).toEqual("counting 0 [2, 3)");
     await running.stop();
+  });
+
+  it("delivers the very block that its note names first, whatever its limits are by then", async () => {
+    await log.append(randomInput(seeded(2), 1, 30));
+    await expect(
+      run(countingStage(failing, { flush_outputs_max: 1_000, flush_wait_ms: 50, batch_records_max: 30 })).ended,
+    ).rejects.toThrow(Crash);
+    await log.append(randomInput(seeded(3), 1, 10));
+    const sink = new ExactSink();
+    const running = run(countingStage(sink, { flush_outputs_max: 1, flush_wait_ms: 0, batch_records_max: 1 }));
+    await until(() => hasReadAll("counting"), [running]);
+    await running.stop();
+    expect([...sink.blocks.keys()][0]).toBe("counting 0 [0, 30)");
+    expect(sink.blocks.size).toBeGreaterThan(3);
+    expect(sink.rows(0)).toEqual(await expected(0));
+  });
+
+  it("keeps to that block's end also where compaction took its last record", async () => {
+    const compact_input = { ...definition("test.compacted"), cleanup: "compact" as const, retention_ms: undefined };
+    await log.ensureTopics([compact_input]);
+    const record = (key: string) => ({ topic: compact_input.name, partition: 0, key, value: Buffer.from("1") });
+    await log.append([record("a"), record("b"), record("c")]);
+    const stage = (sink: Sink<Row>) => ({ ...countingStage(sink, { flush_outputs_max: 3 }), input: compact_input.name });
+    await expect(run(stage(failing)).ended).rejects.toThrow(Crash);
+    await log.append([record("c"), record("d")]);
+    const sink = new ExactSink();
+    const running = run(stage(sink));
+    await until(() => sink.blocks.size === 2, [running]);
+    await running.stop();
+    expect([...sink.blocks.keys()]).toEqual(["counting 0 [0, 3)", "counting 0 [3, 5)"]);
   });
 
   it("prepares before each batch", async () => {
