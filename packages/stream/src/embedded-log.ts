@@ -82,7 +82,11 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions): Promise<Embe
   return log;
 }
 
-/** Opens the log for another thread of the owning process; that thread closes what it opened, before the owner does. */
+/**
+ * Opens the log for another thread of the owning process; that thread closes what it opened, before the owner does. A thread must not be
+ * terminated before it has: within a transaction it holds LMDB's write lock, which would then stay taken. Where a thread has died of an
+ * error, the process ends too.
+ */
 export async function attachEmbeddedLog(options: Pick<EmbeddedLogOptions, "directory" | "session_ms">): Promise<EmbeddedLog> {
   const environment = openEnvironment(realpathSync(options.directory));
   try {

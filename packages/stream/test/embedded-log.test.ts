@@ -9,8 +9,14 @@ import type { TopicDefinition } from "@assay/schemas/topics";
 import { topics } from "@assay/schemas/topics";
 import { record_bytes_max } from "@assay/stream/embedded/framing";
 import { tombstone_min_ms } from "@assay/stream/embedded/retention";
-import { attachEmbeddedLog, type EmbeddedLog, type EmbeddedLogOptions, openEmbeddedLog } from "@assay/stream/embedded-log";
-import { LogFullError, type LogRecord } from "@assay/stream/log";
+import {
+  attachEmbeddedLog,
+  type EmbeddedLog,
+  type EmbeddedLogOptions,
+  openEmbeddedLog,
+  readEmbeddedLog,
+} from "@assay/stream/embedded-log";
+import { type Log, LogFullError, type LogRecord } from "@assay/stream/log";
 import {
   assignments,
   compacted,
@@ -118,6 +124,26 @@ describe("the embedded log", () => {
       const opening = open({ owner_wait_ms: 10_000 });
       await killed(child);
       await (await opening).append([text(keyed, "a", "mine")]);
+    });
+
+    it("can be read by a process that doesn't own it, while its owner appends", async () => {
+      await (await open()).close();
+      const { lines } = await appendingChild(0);
+      const reader = await readEmbeddedLog({ directory });
+      try {
+        await eventually(() => lines.length > 5);
+        const acknowledged = lines.slice(1, 6);
+        const seen = new Set<string>();
+        for (let partition = 0; partition < contract_partitions; partition++) {
+          for (const record of await readAll(reader, keyed, partition)) {
+            const [batch, , size] = textOf(record)?.split(" ") ?? [];
+            seen.add(`${batch} ${size}`);
+          }
+        }
+        expect(acknowledged.filter((line) => !seen.has(line))).toEqual([]);
+      } finally {
+        await reader.close();
+      }
     });
 
     it("can't be opened twice by the same process, nor attached to before it is open", async () => {
@@ -348,7 +374,7 @@ interface Message {
   readonly event?: { readonly kind: string; readonly partition: number; readonly texts: string[]; readonly at: number };
 }
 
-async function readAll(log: EmbeddedLog, topic: string, partition: number): Promise<LogRecord[]> {
+async function readAll(log: Pick<Log, "read">, topic: string, partition: number): Promise<LogRecord[]> {
   const records: LogRecord[] = [];
   for (let offset = 0; ; offset = (records.at(-1)?.offset ?? 0) + 1) {
     const more = await log.read(topic, partition, offset, 1_000);

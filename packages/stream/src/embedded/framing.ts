@@ -42,9 +42,7 @@ export interface Frame {
 }
 
 export function frameBytes(frame: Frame): number {
-  return frame.value === null
-    ? frame_header_bytes + (frame.key?.length ?? 0)
-    : frame_header_bytes + (frame.key?.length ?? 0) + frame.value.length;
+  return frame_header_bytes + (frame.key?.length ?? 0) + (frame.value?.length ?? 0);
 }
 
 /** Writes the frame at the position and returns its end. */
