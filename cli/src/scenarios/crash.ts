@@ -10,24 +10,28 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Finding } from "@assay/report-api/schemas/finding";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import type { AuditReport } from "../audit/table";
-import { apiClient } from "../progress/api-client";
 import { formatCount } from "../report/columns";
+import { differences, expectedFindings, foundFindings } from "./expected-findings";
 import { LoopDelays } from "./loop-delays";
 import { freePorts, isRunning, processNames, RunningAssay, until } from "./running-assay";
-import { seeded } from "./seeded";
-import { markedRules, SyntheticHost } from "./synthetic-host";
+import { createApplication, rulesInForce } from "./scenario-api";
+import { type Random, seeded } from "./seeded";
+import { type Delivered, SyntheticHost } from "./synthetic-host";
 
 const ready_wait_ms = 90_000;
-const rules_wait_ms = 60_000;
+const rules_wait_ms = 90_000;
 const batch_wait_ms = 1_000;
 const kill_pause_min_ms = 2_000;
 const kill_pause_max_ms = 7_000;
+/** Without kills, to measure what a start doesn't disturb. */
+const steady_load_ms = 25_000;
 const settle_wait_ms = 120_000;
 /** Windows are 10 s, lateness 2 s: past this, empty batches close the windows before them. */
 const closing_wait_ms = 13_000;
+const loop_delay_p99_max_ms = 50;
+const shown_max = 20;
 
 export async function crashScenario(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -40,176 +44,142 @@ export async function crashScenario(argv: readonly string[]): Promise<number> {
       data: { type: "string" },
     },
   });
-  const kills = Number(values.kills);
   const random = seeded(Number(values.seed));
   const data = values.data ?? mkdtempSync(join(tmpdir(), "assay-crash-"));
   const assay = new RunningAssay(data, await freePorts());
-  const failures: string[] = [];
-  const expect = (what: string, right: boolean) => {
-    print(`${right ? "ok     " : "NOT OK "} ${what}`);
-    if (!right) failures.push(what);
-  };
+  const verdict = new Verdict();
+  const load = { seed: values.seed, hosts: Number(values.hosts), events: Number(values.events) };
   try {
     print(
-      `seed ${values.seed}, ${kills} kills, ${values.hosts} synthetic hosts with ${values.events} events a second each, data in ${data}`,
+      `seed ${load.seed}, ${values.kills} kills, ${load.hosts} hosts with ${load.events} events a second each, data in ${data}`,
     );
     assay.start();
     await assay.ready(ready_wait_ms);
-    const client = apiClient(assay.report_api_url, assay.key());
-    await until(
-      rules_wait_ms,
-      "the rule packages were not in force",
-      async () => (await client.status()).windows.closed > 0 && (await rulesInForce(assay)),
-    );
-
-    const codec = new Codec(folderIds());
-    const hosts = Array.from({ length: Number(values.hosts) }, (_, i) => {
-      const host_id = `synthetic-${values.seed}-${i}`;
-      const plan = {
-        host_id,
-        random: seeded(random.between(0, 2 ** 31)),
-        codec,
-        batch_wait_ms,
-        events_per_batch: Number(values.events),
-      };
-      return new SyntheticHost({ ...plan, ingest_url: assay.ingest_url, enrol_secret: assay.enrolSecret() });
-    });
+    const hosts = await prepareHosts(assay, load, random);
     const stopping = new AbortController();
+    const delivering = Promise.all([...hosts.values()].map((host) => host.run(stopping.signal)));
+    delivering.catch(() => undefined); // awaited below
     const delays = new LoopDelays(assay.metrics_url);
-    const load = Promise.all(hosts.map((host) => host.run(stopping.signal)));
-    load.catch(() => undefined); // awaited below
-    for (let i = 1; i <= kills; i++) {
-      await sleep(random.between(kill_pause_min_ms, kill_pause_max_ms));
-      const name = random.pick(processNames);
-      const killed = await assay.kill(name);
-      print(`kill ${String(i).padStart(3)} of ${kills}: ${name}${killed ? "" : " (was not running)"}`);
-      if (name === "supervisor") assay.start();
-    }
-    await assay.ready(ready_wait_ms);
-    await delays.watchFor(steady_load_ms);
+    const kills = killAtRandom(assay, Number(values.kills), random).then(() => delays.watchFor(steady_load_ms));
+    await Promise.race([kills, delivering]); // a host that can't deliver ends it
     stopping.abort();
-    await load;
+    await delivering;
     await sleep(closing_wait_ms);
-    await Promise.all(hosts.map((host) => host.finish()));
+    await Promise.all([...hosts.values()].map((host) => host.finish()));
 
-    const delivered = new Map(hosts.map((host, i) => [`synthetic-${values.seed}-${i}`, host.delivered()]));
-    const expected = expectedFindings(delivered);
-    let found = new Map<string, number>();
-    await until(settle_wait_ms, "not every expected finding came", async () => {
-      found = foundOf(await allFindings(assay), delivered);
-      return [...expected].every(([id, count]) => (found.get(id) ?? 0) >= count);
-    }).catch((error: Error) => print(error.message));
-    await sleep(closing_wait_ms); // what would be too much comes late
-    found = foundOf(await allFindings(assay), delivered);
-    const wrong = [...new Set([...expected.keys(), ...found.keys()])].filter((id) => expected.get(id) !== found.get(id));
-    for (const id of wrong.slice(0, 20))
-      print(`        ${id}: ${expected.get(id) ?? 0} events delivered, ${found.get(id) ?? 0} occurrences found`);
-    expect(
-      `${formatCount(expected.size)} findings stand with as many occurrences as events were delivered, none lost, none doubled`,
-      wrong.length === 0,
-    );
-
-    const pids = assay.pids();
-    const code = await assay.stop();
-    expect(`assay up stopped with exit code 0 (${code})`, code === 0);
-    expect(
-      "no process was left",
-      pids.every((pid) => !isRunning(pid)),
-    );
-
-    const report = auditOf(data);
-    const rows = report.rows.filter((row) => delivered.has(row.host_id));
-    const sum = (pick: (row: AuditReport["rows"][number]) => number) => rows.reduce((total, row) => total + pick(row), 0);
-    const events = [...delivered.values()].reduce(
-      (total, d) => total + d.events.processes + d.events.connections + d.events.listeners,
-      0,
-    );
-    const attempts = [...delivered.values()].reduce((total, d) => total + d.attempts, 0);
-    const batches = [...delivered.values()].reduce((total, d) => total + d.batches, 0);
-    print(
-      `${formatCount(events)} events in ${formatCount(batches)} batches delivered by ${formatCount(attempts)} attempts; ${formatCount(sum((r) => r.duplicates))} events arrived twice`,
-    );
-    for (const problem of report.problems.slice(0, 20)) print(`        ${problem}`);
-    expect("the audit adds up, for every host and kind", report.problems.length === 0);
-    expect("accepted without repeats is what the hosts delivered", sum((r) => r.accepted - r.duplicates) === events);
-    expect("nothing is pending any more", sum((r) => r.pending) === 0);
-
+    const delivered = new Map([...hosts].map(([host_id, host]) => [host_id, host.delivered()]));
+    await checkFindings(assay, delivered, verdict);
+    await checkStop(assay, verdict);
+    checkAccount(auditOf(data), delivered, verdict);
     for (const [service, p99_ms] of delays.p99_ms()) {
-      expect(
-        `event loop of ${service}: p99 ${p99_ms.toFixed(1)} ms, below ${loop_delay_p99_max_ms} ms, under ${formatCount(Number(values.hosts) * Number(values.events))} events a second`,
-        p99_ms < loop_delay_p99_max_ms,
-      );
+      const what = `event loop of ${service}: p99 ${p99_ms.toFixed(1)} ms, below ${loop_delay_p99_max_ms} ms`;
+      verdict.expect(`${what}, under ${formatCount(load.hosts * load.events)} events a second`, p99_ms < loop_delay_p99_max_ms);
     }
   } catch (error) {
-    expect(error instanceof Error ? error.message : String(error), false);
+    verdict.expect(error instanceof Error ? error.message : String(error), false);
     print(assay.output());
   } finally {
     for (const pid of assay.pids()) process.kill(pid, "SIGKILL");
-    if (failures.length === 0 && values.data === undefined) rmSync(data, { recursive: true, force: true });
+    if (verdict.failures === 0 && values.data === undefined) rmSync(data, { recursive: true, force: true });
     else print(`the data stay in ${data}`);
   }
-  print(failures.length === 0 ? "crash scenario: passed" : `crash scenario: ${failures.length} FAILED`);
-  return failures.length === 0 ? 0 : 1;
+  print(verdict.failures === 0 ? "crash scenario: passed" : `crash scenario: ${verdict.failures} FAILED`);
+  return verdict.failures === 0 ? 0 : 1;
 }
 
-/** Without kills, to measure what a start doesn't disturb. */
-const steady_load_ms = 25_000;
-const loop_delay_p99_max_ms = 50;
+class Verdict {
+  failures = 0;
 
-function expectedFindings(
-  delivered: ReadonlyMap<string, { readonly marked: Readonly<Record<string, number>> }>,
-): Map<string, number> {
-  const expected = new Map<string, number>();
-  for (const [host_id, { marked }] of delivered) {
-    for (const [rule, count] of Object.entries(marked)) expected.set(`${host_id} ${rule}`, count);
+  expect(what: string, right: boolean): void {
+    print(`${right ? "ok     " : "NOT OK "} ${what}`);
+    if (!right) this.failures++;
   }
-  return expected;
 }
 
-/** Occurrences by host and rule, of the rules that events are made for. */
-function foundOf(findings: readonly Finding[], delivered: ReadonlyMap<string, unknown>): Map<string, number> {
-  const rules: readonly string[] = Object.values(markedRules);
-  const found = new Map<string, number>();
-  for (const finding of findings) {
-    if (!delivered.has(finding.host_id) || !rules.includes(finding.rule_id)) continue;
-    const id = `${finding.host_id} ${finding.rule_id}`;
-    found.set(id, (found.get(id) ?? 0) + finding.occurrences);
+/** An application of their own, in force with the rule packages before the first event. */
+async function prepareHosts(
+  assay: RunningAssay,
+  load: { readonly seed: string; readonly hosts: number; readonly events: number },
+  random: Random,
+): Promise<Map<string, SyntheticHost>> {
+  const codec = new Codec(folderIds());
+  const hosts = new Map<string, SyntheticHost>();
+  for (let i = 0; i < load.hosts; i++) {
+    const host_id = `synthetic-${load.seed}-${i}`;
+    const host = new SyntheticHost({
+      host_id,
+      address: `10.0.${Math.floor(i / 250)}.${1 + (i % 250)}`,
+      random: seeded(random.between(0, 2 ** 31)),
+      codec,
+      batch_wait_ms,
+      events_per_batch: load.events,
+      ingest_url: assay.ingest_url,
+      enrol_secret: assay.enrolSecret(),
+    });
+    hosts.set(host_id, host);
   }
-  return found;
+  const in_force_from = await createApplication(assay, "synthetic", [...hosts.keys()]);
+  await until(
+    rules_wait_ms,
+    "the rules were not in force",
+    async () => Date.now() > in_force_from && (await rulesInForce(assay)),
+  );
+  return hosts;
 }
 
-async function allFindings(assay: RunningAssay): Promise<Finding[]> {
-  const all: Finding[] = [];
-  let cursor = "";
-  do {
-    const page = await get<{ items: Finding[]; next_cursor: string | null }>(assay, `/api/v1/findings?limit=100${cursor}`);
-    all.push(...page.items);
-    cursor = page.next_cursor === null ? "" : `&cursor=${encodeURIComponent(page.next_cursor)}`;
-  } while (cursor !== "");
-  return all;
+async function killAtRandom(assay: RunningAssay, kills: number, random: Random): Promise<void> {
+  for (let i = 1; i <= kills; i++) {
+    await sleep(random.between(kill_pause_min_ms, kill_pause_max_ms));
+    const name = random.pick(processNames);
+    const killed = await assay.kill(name);
+    print(`kill ${String(i).padStart(3)} of ${kills}: ${name}${killed ? "" : " (was not running)"}`);
+    if (name === "supervisor") assay.start();
+  }
+  await assay.ready(ready_wait_ms);
 }
 
-async function rulesInForce(assay: RunningAssay): Promise<boolean> {
-  const { items } = await get<{ items: { id: string }[] }>(assay, "/api/v1/rules?limit=100");
-  const ids = new Set(items.map((rule) => rule.id));
-  return Object.values(markedRules).every((rule) => ids.has(rule));
+async function checkFindings(assay: RunningAssay, delivered: ReadonlyMap<string, Delivered>, verdict: Verdict): Promise<void> {
+  const expected = expectedFindings(delivered);
+  const found = () => foundFindings(assay, delivered);
+  await until(settle_wait_ms, "", async () => differences(expected, await found()).every((d) => d.found > d.expected)).catch(
+    () => undefined, // what is missing is told below
+  );
+  await sleep(closing_wait_ms); // what would be too much may come late
+  const wrong = differences(expected, await found());
+  for (const d of wrong.slice(0, shown_max))
+    print(`        ${d.what}: ${d.expected} events delivered, ${d.found} occurrences found`);
+  const what = `${formatCount(expected.size)} pairs of host and rule have as many occurrences as events were delivered`;
+  verdict.expect(`${what}, none lost, none doubled`, wrong.length === 0);
 }
 
-async function get<T>(assay: RunningAssay, path: string): Promise<T> {
-  const response = await fetch(assay.report_api_url + path, { headers: { authorization: `Bearer ${assay.key()}` } });
-  if (!response.ok) throw new Error(`${path} was answered with ${response.status}: ${await response.text()}`);
-  return (await response.json()) as T;
+async function checkStop(assay: RunningAssay, verdict: Verdict): Promise<void> {
+  const pids = assay.pids();
+  const code = await assay.stop();
+  verdict.expect(`assay up stopped with exit code 0 (${code})`, code === 0);
+  verdict.expect("no process was left", pids.length === processNames.length && pids.every((pid) => !isRunning(pid)));
+}
+
+function checkAccount(report: AuditReport, delivered: ReadonlyMap<string, Delivered>, verdict: Verdict): void {
+  const total = (of: (d: Delivered) => number) => [...delivered.values()].reduce((sum, d) => sum + of(d), 0);
+  const rows = report.rows.filter((row) => delivered.has(row.host_id));
+  const sum = (of: (row: AuditReport["rows"][number]) => number) => rows.reduce((all, row) => all + of(row), 0);
+  const events = total((d) => d.events.processes + d.events.connections + d.events.listeners);
+  const batches = `${formatCount(total((d) => d.batches))} batches by ${formatCount(total((d) => d.attempts))} attempts`;
+  print(`${formatCount(events)} events delivered in ${batches}; ${formatCount(sum((r) => r.duplicates))} events came twice`);
+  for (const problem of report.problems.slice(0, shown_max)) print(`        ${problem}`);
+  verdict.expect("the audit adds up, for every host and kind", report.problems.length === 0);
+  verdict.expect("accepted without repeats is what the hosts delivered", sum((r) => r.accepted - r.duplicates) === events);
+  verdict.expect("nothing of the synthetic hosts is pending any more", sum((r) => r.pending) === 0);
 }
 
 function auditOf(data: string): AuditReport {
   const program = join(__dirname, "../../bin/assay.js");
-  const audit = spawnSync(process.execPath, [program, "audit", "--data", data, "--format", "json"], {
-    encoding: "utf8",
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  const command = [program, "audit", "--data", data, "--format", "json"];
+  const audit = spawnSync(process.execPath, command, { encoding: "utf8", maxBuffer: audit_bytes_max });
   if (audit.stdout === "") throw new Error(`assay audit failed: ${audit.stderr}`);
   return JSON.parse(audit.stdout) as AuditReport;
 }
+const audit_bytes_max = 64 * 1024 * 1024;
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);

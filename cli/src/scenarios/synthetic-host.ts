@@ -9,6 +9,8 @@ import type { Random } from "./seeded";
 
 export interface HostPlan {
   readonly host_id: string;
+  /** Its own among the hosts, so that no two of them are taken for ends of one flow. */
+  readonly address: string;
   readonly random: Random;
   readonly codec: Codec;
   readonly ingest_url: string;
@@ -47,19 +49,19 @@ export class SyntheticHost {
   private attempts = 0;
   private seq = 0;
   private credential: string | undefined;
-  private told_through: number;
-  private readonly incarnation = Date.now();
+  private incarnation = 0;
+  private told_through = 0;
 
-  constructor(private readonly plan: HostPlan) {
-    this.told_through = this.incarnation;
-  }
+  constructor(private readonly plan: HostPlan) {}
 
   delivered(): Delivered {
     return { batches: this.batches, attempts: this.attempts, events: this.events, marked: this.marked };
   }
 
-  /** Sends batches until stopped, then the one in hand, then empty ones through an event time. */
+  /** Begins to observe, and sends batches until it is stopped and the one in hand is delivered. */
   async run(stopped: AbortSignal): Promise<void> {
+    this.incarnation = Date.now();
+    this.told_through = this.incarnation;
     await sleep(this.plan.random.between(0, this.plan.batch_wait_ms));
     while (!stopped.aborted) {
       await this.deliver(this.makeBatch(this.plan.events_per_batch));
@@ -74,7 +76,7 @@ export class SyntheticHost {
 
   private makeBatch(count: number): TelemetryBatch & { marks: Record<string, number> } {
     const now = Date.now();
-    const { random, host_id } = this.plan;
+    const { random, host_id, address } = this.plan;
     const from = this.told_through;
     this.told_through = now;
     const at = () => random.between(from, Math.max(from + 1, now));
@@ -114,11 +116,13 @@ export class SyntheticHost {
         batch.processes.push(process(at(), { command_line: "/usr/bin/app --password [REDACTED:0123456789ab]" }));
         mark(markedRules.secret);
       } else if (draw < 0.015) {
-        batch.connections.push(connection(at(), random.between(30_000, 60_000), "192.0.2.10", 23));
+        batch.connections.push(connection(at(), address, random.between(30_000, 60_000), "192.0.2.10", 23));
         mark(markedRules.telnet);
       } else if (draw < 0.5) batch.processes.push(process(at(), { command_line: `/usr/bin/app --job ${random.between(0, 50)}` }));
       else if (draw < 0.95) {
-        batch.connections.push(connection(at(), random.between(30_000, 60_000), `198.51.100.${random.between(1, 40)}`, 443));
+        batch.connections.push(
+          connection(at(), address, random.between(30_000, 60_000), `198.51.100.${random.between(1, 40)}`, 443),
+        );
       } else batch.listeners.push(listener(at()));
     }
     return batch;
@@ -203,13 +207,19 @@ function process(at: number, facts: Partial<ProcessEvent>): ProcessEvent {
   };
 }
 
-function connection(at: number, source_port: number, destination_address: string, destination_port: number): ConnectionEvent {
+function connection(
+  at: number,
+  source_address: string,
+  source_port: number,
+  destination_address: string,
+  destination_port: number,
+): ConnectionEvent {
   return {
     at,
     opened_at: at,
     protocol: "tcp",
     side: "source",
-    source_address: "10.0.0.1",
+    source_address,
     source_port,
     destination_address,
     destination_port,
