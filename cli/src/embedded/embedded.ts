@@ -133,7 +133,7 @@ async function hostId(directory: string, wait_ms: number): Promise<string> {
 
 type Ready = Extract<FromServices, { type: "ready" }>;
 
-/** The services process. Its first start must succeed; later it is started again as often as SupervisedChild allows. */
+/** The services process. Where its first start fails it isn't tried again; later it is, as often as SupervisedChild allows. */
 class Services {
   readonly child: SupervisedChild;
   readonly firstReady: Promise<Ready>;
@@ -169,12 +169,14 @@ class Services {
         settle = undefined;
       },
       onRestart: (how, wait_ms) => {
-        const why = failure ?? how;
-        if (settle)
-          settle.reject(
-            new UserError(failure ?? `the services process ended while it started (${how}); its log is ${this.log.path}`),
-          );
-        else options.onNotice(`the services process ended (${why}); it is started again in ${wait_ms / 1_000} s`);
+        // Killed from outside is no fault that a second start would meet again.
+        if (!settle || (failure === undefined && how.startsWith("killed by"))) {
+          options.onNotice(`the services process ended (${failure ?? how}); it is started again in ${wait_ms / 1_000} s`);
+          return;
+        }
+        settle.reject(
+          new UserError(failure ?? `the services process ended while it started (${how}); its log is ${this.log.path}`),
+        );
       },
     });
     this.firstReady = within(ready, services_start_wait_ms, options.signal, this.log.path);
