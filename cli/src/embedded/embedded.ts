@@ -70,7 +70,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     await checkPorts(options.ports, wait_ms);
     const host_id = await hostId(data.agent, left_behind_wait_ms);
     const api_key = secretIn(data.key_file);
-    const enrolment_secret = secretIn(data.secret_file);
+    const enrolment_secret = settings.enrol_secret ?? secretIn(data.secret_file);
     const plan: ServicesPlan = {
       directory: data.services,
       rules_directory,
@@ -86,9 +86,9 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     const agent = startAgent(options, ready, enrolment_secret);
     undo.unshift(() => agent.stop());
     return {
-      report_api_url: url(ready.ports.report_api),
-      ingest_url: url(ready.ports.ingest),
-      metrics_url: url(ready.ports.metrics),
+      report_api_url: url(settings.report_api_host, ready.ports.report_api),
+      ingest_url: url(settings.ingest_host, ready.ports.ingest),
+      metrics_url: url(listen_host, ready.ports.metrics),
       api_key,
       host_id,
       assessment_id: ready.assessment_id,
@@ -110,8 +110,10 @@ async function undoAll(undo: (() => Promise<void> | void)[]): Promise<void> {
   for (const step of undo.splice(0)) await step();
 }
 
-function url(port: number): string {
-  return `http://${listen_host}:${port}`;
+/** Where this machine reaches what listens there. */
+function url(host: string, port: number): string {
+  const reached = host === "0.0.0.0" || host === "::" ? listen_host : host;
+  return `http://${reached.includes(":") ? `[${reached}]` : reached}:${port}`;
 }
 
 /** The agent's id of this host, made here on the first start so that the application can select it. */
@@ -150,7 +152,7 @@ class Services {
     this.child = new SupervisedChild({
       name: "services process",
       command: [process.execPath, "--enable-source-maps", servicesScript],
-      env: childEnv(options.io),
+      env: childEnv(options.io, "ASSAY_"),
       user: user && { uid: user.uid, gid: user.gid },
       log: this.log,
       stop_wait_ms: services_stop_wait_ms,
@@ -229,8 +231,8 @@ function startAgent(
     name: "agent",
     command: [process.execPath, "--enable-source-maps", agentScript],
     env: {
-      ...childEnv(options.io),
-      ASSAY_AGENT_INGEST_URL: url(ready.ports.ingest),
+      ...childEnv(options.io, "ASSAY_AGENT_"),
+      ASSAY_AGENT_INGEST_URL: url(options.settings.ingest_host, ready.ports.ingest),
       ASSAY_AGENT_STATE: options.data.agent,
       ASSAY_AGENT_ENROL_SECRET: enrolment_secret,
       ASSAY_AGENT_WITH_PARENT: "true",
@@ -255,10 +257,10 @@ function startAgent(
 }
 
 /** Settings and what a process needs to find its things; nothing else of the user's environment. */
-function childEnv(io: Io): Record<string, string> {
+function childEnv(io: Io, prefix: string): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(io.env)) {
-    if (value !== undefined && (name.startsWith("ASSAY_") || passedOn.has(name))) env[name] = value;
+    if (value !== undefined && (name.startsWith(prefix) || passedOn.has(name))) env[name] = value;
   }
   return env;
 }

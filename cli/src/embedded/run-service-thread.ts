@@ -11,14 +11,6 @@ import type { Log } from "@assay/stream/log";
 import { startService } from "./start-service";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
-export interface ThreadParts {
-  readonly log: Log;
-  readonly codec: Codec;
-  readonly control: ControlView;
-  readonly logger: Logger;
-  readonly metrics: ServiceMetrics;
-}
-
 /** Never rejects: a failure is told, and ends the thread. */
 export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Promise<void> {
   const tell = (message: FromThread) => port.postMessage(message);

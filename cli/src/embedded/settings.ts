@@ -44,8 +44,15 @@ export const clickhouseSettings = defineSettings({
   password: secret("ASSAY_CLICKHOUSE_PASSWORD", { doc: "Password of that user." }),
 });
 
-/** What the supervisor reads: its own, and the ports on which its services listen. */
-const supervisorSettings = { ...embeddedSettings, report_api_port: reportApiSettings.port, ingest_port: ingestSettings.port };
+/** What the supervisor reads: its own, and what it has to know of its services. */
+const supervisorSettings = {
+  ...embeddedSettings,
+  report_api_host: reportApiSettings.host,
+  report_api_port: reportApiSettings.port,
+  ingest_host: ingestSettings.host,
+  ingest_port: ingestSettings.port,
+  enrol_secret: ingestSettings.enrol_secret,
+};
 export type EmbeddedSettings = SettingsOf<typeof supervisorSettings>;
 
 /** problems: of every setting that the processes to be started will read. */

@@ -1,6 +1,7 @@
 /** Which service is started how: its settings from the environment, its parts from the thread. */
 import { ask } from "@assay/control/ask";
 import type { CommandBody } from "@assay/control/commands";
+import type { ControlView } from "@assay/control/follow";
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
 import { startCorrelator } from "@assay/correlator/start-correlator";
 import { evaluatorRelations, evaluatorSettings } from "@assay/evaluator/settings";
@@ -10,11 +11,22 @@ import { ingestRelations, ingestSettings } from "@assay/ingest/settings";
 import { startIngest } from "@assay/ingest/start-ingest";
 import { reportApiSettings } from "@assay/report-api/settings";
 import { startReportApi } from "@assay/report-api/start-report-api";
+import type { Logger } from "@assay/runtime/logger";
+import type { ServiceMetrics } from "@assay/runtime/metrics";
 import type { RunningService } from "@assay/runtime/service";
 import { type Definitions, type Relation, readSettings, type SettingsOf } from "@assay/runtime/settings";
+import type { Codec } from "@assay/schemas/codec";
 import { connectStore } from "@assay/store/client";
-import type { ThreadParts } from "./run-service-thread";
+import type { Log } from "@assay/stream/log";
 import type { ThreadPlan } from "./thread-messages";
+
+export interface ThreadParts {
+  readonly log: Log;
+  readonly codec: Codec;
+  readonly control: ControlView;
+  readonly logger: Logger;
+  readonly metrics: ServiceMetrics;
+}
 
 export interface StartedService {
   readonly service: RunningService;

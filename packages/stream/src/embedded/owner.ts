@@ -20,7 +20,7 @@ export async function takeOwnership(environment: Environment, wait_ms: number): 
     if (holder.pid === me.pid) throw new Error(`the log in ${environment.directory} is already open in this process`);
     if (performance.now() >= deadline) {
       throw new Error(
-        `the data directory ${environment.directory} is in use by process ${holder.pid}: end that one or name another directory (ASSAY_DATA)`,
+        `the data directory ${environment.directory} is in use by process ${holder.pid}: end that one or name another directory (ASSAY_DATA_DIR)`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, retry_wait_ms));
