@@ -96,7 +96,7 @@ class StageLoop<State, Output> {
       );
     } else if (event.kind === "records") {
       const work = this.works.get(event.partition);
-      if (!work || work.generation !== event.generation) return; // fenced before it was revoked
+      if (!work) return; // fenced before it was revoked
       await stage.prepare?.();
       this.keepOrDrop(work, await work.take(event.records, event.end, () => this.letOthersRun()));
     }
