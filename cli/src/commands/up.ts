@@ -9,7 +9,7 @@ import { interrupt } from "../interrupt";
 import { exitCodes, type Io } from "../io";
 import { type ApiClient, apiClient } from "../progress/api-client";
 import { type LiveLine, liveLine } from "../progress/live-line";
-import { findingLine, statusLine } from "../progress/status-line";
+import { findingLine, statusLine, whyLine } from "../progress/status-line";
 
 export interface UpArguments {
   readonly data?: string;
@@ -74,7 +74,8 @@ function introduction(running: Embedded, key_file: string, logs: string): string
     `  logs         ${logs}`,
     `  assessment   ${running.assessment_id}, of this host, continuously`,
     "",
-    `  try          curl -H "Authorization: Bearer $(cat ${key_file})" ${running.report_api_url}/api/v1/findings`,
+    `  details      curl -H "Authorization: Bearer $(cat ${key_file})" ${running.report_api_url}/api/v1/findings`,
+    "  report       npx assay assess, for all of it with reasons, evidence and remedies",
     "  stop         Ctrl-C",
     "",
   ];
@@ -93,7 +94,7 @@ async function watch(api: ApiClient, line: LiveLine, signal: AbortSignal): Promi
       const active = Object.values(status.findings.active).reduce((sum, n) => sum + n, 0);
       if (active > 0 && shown < findings_shown_max) {
         const fresh = (await api.findings(findings_shown_max)).filter((finding) => !known.has(finding.id));
-        shown += show(fresh.slice(0, findings_shown_max - shown), known, line);
+        shown += await show(fresh.slice(0, findings_shown_max - shown), known, api, line);
         if (shown >= findings_shown_max) line.write("  … further findings are counted below and stand in the report API");
       }
     } catch {
@@ -104,10 +105,15 @@ async function watch(api: ApiClient, line: LiveLine, signal: AbortSignal): Promi
   }
 }
 
-function show(fresh: readonly Finding[], known: Set<string>, line: LiveLine): number {
-  if (fresh.length === 0) return 0;
-  for (const finding of fresh) known.add(finding.id);
-  line.write(...fresh.map(findingLine));
+/** A rule's reason stands under the first of its findings. */
+async function show(fresh: readonly Finding[], known: Set<string>, api: ApiClient, line: LiveLine): Promise<number> {
+  const explained = new Set<string>();
+  for (const finding of fresh) {
+    const why = explained.has(finding.rule_id) ? [] : [whyLine(await api.ruleDescription(finding.rule_id))];
+    explained.add(finding.rule_id);
+    known.add(finding.id);
+    line.write(findingLine(finding), ...why);
+  }
   return fresh.length;
 }
 

@@ -11,6 +11,8 @@ export interface ApiClient {
   report(id: string): Promise<Report>;
   /** Null where the API has not heard of it yet. */
   host(id: string): Promise<Host | null>;
+  /** What the rule says of itself. */
+  ruleDescription(id: string): Promise<string>;
   /** The most severe active ones first. */
   findings(limit: number): Promise<readonly Finding[]>;
 }
@@ -36,6 +38,7 @@ export function apiClient(url: string, key: string): ApiClient {
         if (error instanceof ApiError && error.status === 404) return null;
         throw error;
       }),
+    ruleDescription: async (rule) => (await get<{ description: string }>(`/api/v1/rules/${id(rule)}`)).description,
     findings: async (limit) =>
       (await get<{ items: Finding[] }>(`/api/v1/findings?status=active&sort=severity&limit=${limit}`)).items,
   };

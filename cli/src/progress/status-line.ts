@@ -24,4 +24,12 @@ export function findingLine(finding: Finding): string {
   const where = finding.application_id === "" ? "" : ` (application ${finding.application_id})`;
   return `  ${finding.severity.padEnd(severity_width)}  ${finding.title}${what}${where}`.replaceAll(/\p{Cc}/gu, " ");
 }
+
+/** The first sentence of what the rule says of itself: why the finding above it matters. */
+export function whyLine(description: string): string {
+  const text = description.replaceAll(/[\s\p{Cc}]+/gu, " ").trim();
+  const sentence = /^.*?[.!?](?= |$)/.exec(text)?.[0] ?? text;
+  return `  ${" ".repeat(severity_width)}    ${sentence}`;
+}
+
 const severity_width = Math.max(...severities.map((s) => s.length));
