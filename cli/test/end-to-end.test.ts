@@ -145,7 +145,7 @@ test("a port in use is told with its setting, and nothing is left running", asyn
     assay.start();
     expect(await assay.ended()).toBe(1);
     expect(assay.output()).toMatch(
-      new RegExp(`port ${ports.ingest} on 127\\.0\\.0\\.1, for the ingest, is in use .* \\(ASSAY_INGEST_PORT\\)`),
+      new RegExp(`port ${ports.ingest} on 127\\.0\\.0\\.1, for ingest, is in use .* \\(ASSAY_INGEST_PORT\\)`),
     );
     expect(assay.pids()).toEqual([]);
     expect(existsSync(join(assay.data, "up.lock"))).toBe(false);

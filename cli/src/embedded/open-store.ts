@@ -25,7 +25,11 @@ export async function openStore(
   if (!read.ok) throw new Error(read.problems.join("; "));
   const { url, username, password } = read.settings;
   if (url !== undefined) return server({ url, username, password: password ?? "" });
-  const engine = await startEngine({ directory, logger });
+  const engine = await startEngine({ directory, logger }).catch((error: unknown) => {
+    // It may have been killed while it started; what is wrong for good is wrong again.
+    logger.warn({ error }, "the engine did not start, trying once more");
+    return startEngine({ directory, logger });
+  });
   return {
     login: { url: engine.url, username: engine.username, password: engine.password },
     port: Number(new URL(engine.url).port),

@@ -13,7 +13,7 @@ export interface PortUse {
 }
 
 export const portUses: Readonly<Record<keyof Ports, PortUse>> = {
-  report_api: { what: "report API", setting: "--port, ASSAY_REPORT_API_PORT", default: 8080 },
+  report_api: { what: "the report API", setting: "--port, ASSAY_REPORT_API_PORT", default: 8080 },
   ingest: { what: "ingest", setting: "ASSAY_INGEST_PORT", default: 8081 },
   metrics: { what: "metrics and health", setting: "ASSAY_METRICS_PORT", default: 9464 },
 };
@@ -28,7 +28,7 @@ export async function checkPorts(ports: Ports, wait_ms: number): Promise<void> {
     const other = names.find((n) => n !== name && ports[n] === ports[name] && ports[n] !== 0);
     if (other) {
       throw new UserError(
-        `${portUses[other].what} and ${portUses[name].what} have the same port ${ports[name]} (${portUses[other].setting}; ${portUses[name].setting})`,
+        `${portUses[name].what} and ${portUses[other].what} have the same port ${ports[name]} (${portUses[name].setting}; ${portUses[other].setting})`,
       );
     }
   }
@@ -47,7 +47,7 @@ function describe(name: keyof Ports, port: number, code: string): string {
       : code === "EACCES"
         ? "may not be opened by this user"
         : `can't be opened: ${code}`;
-  return `port ${port} on ${listen_host}, for the ${portUses[name].what}, ${why}; choose another (${portUses[name].setting})`;
+  return `port ${port} on ${listen_host}, for ${portUses[name].what}, ${why}; choose another (${portUses[name].setting})`;
 }
 
 function obstacle(port: number): Promise<string | undefined> {
