@@ -257,6 +257,22 @@ describe("the embedded log", () => {
       expect(await log.bounds(keyed, 0)).toEqual({ earliest: 1, end: 3 });
     });
 
+    it("keeps a superseded record of a topic that stages read until every group has passed it", async () => {
+      const log = await open({}, [definition(compacted, { cleanup: "compact_and_time", retention_ms: 1_000 * hour })]);
+      const source = await log.source({ group: "g", topics: [compacted], from: "earliest", batch_records_max: 10 });
+      const [assigned] = await assignments(source, contract_partitions);
+      const commit = (offset: number) =>
+        source.commit({ topic: compacted, partition: 0, offset }, assigned?.generation ?? -1, "");
+      await log.append(["1", "2", "3"].map((value) => ({ ...text(compacted, "a", value), partition: 0 })));
+      const later = Date.now() + 2 * tombstone_min_ms;
+      await commit(0);
+      expect(await log.applyRetention(later)).toBe(0);
+      expect((await log.read(compacted, 0, 0, 10)).map((r) => r.offset)).toEqual([0, 1, 2]);
+      await commit(3);
+      expect(await log.applyRetention(later)).toBe(2);
+      expect((await log.read(compacted, 0, 0, 10)).map((r) => r.offset)).toEqual([2]);
+    });
+
     it("drops a tombstone once it is old and every group has passed it", async () => {
       const log = await open({}, [definition(compacted, { cleanup: "compact", retention_ms: undefined })]);
       const source = await log.source({ group: "g", topics: [compacted], from: "earliest", batch_records_max: 10 });

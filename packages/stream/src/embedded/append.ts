@@ -97,15 +97,21 @@ function roomFor(records: readonly PreparedRecord[], max_bytes: number): number 
   return Math.floor(max_bytes * (intake ? intake_share : records_share));
 }
 
-/** A key of a compacted topic has one record: drops the one before, and returns the bytes that it took. */
+/**
+ * A key of a compacted topic has one record: drops the one before, and returns the bytes that it took. Topics that stages read keep it
+ * until their groups have passed it (retention.ts): a block that is built again after a crash must meet the same records.
+ */
 function supersede(environment: Environment, record: PreparedRecord, key: Buffer, place: Buffer, offset: number): number {
   const key_place = keyPlace(record.topic.id, record.partition, key);
   const before = readPair(environment.keys.get(key_place));
   let freed = 0;
   if (before) {
     const place_before = recordPlace(record.topic.id, record.partition, before[0]);
-    if (environment.records.removeSync(place_before)) freed = before[1];
-    environment.tombstones.remove(place_before);
+    if (record.topic.cleanup === "compact_and_time") environment.tombstones.put(place_before, key_place);
+    else {
+      if (environment.records.removeSync(place_before)) freed = before[1];
+      environment.tombstones.remove(place_before);
+    }
   }
   environment.keys.put(key_place, pair(offset, storedBytes(record.frame.length)));
   if (record.tombstone) environment.tombstones.put(place, key_place);

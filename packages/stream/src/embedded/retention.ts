@@ -1,14 +1,14 @@
 /**
- * What leaves the log, besides what compaction drops at append: records past their topic's retention, and old tombstones. Both stay
- * until every group that commits on their topic has passed them: a machine that was off for a week must not find its own telemetry gone
- * before it was read. Works in slices, so that appends wait for none of it long. The pages that it frees are used again by appends.
+ * What leaves the log, besides what compaction drops at append: records past their topic's retention, old tombstones, and what newer
+ * records of their keys have superseded on topics that stages read. All stay until every group that commits on their topic has passed
+ * them: a machine that was off for a week must not find its own telemetry gone before it was read. Works in slices, so that appends wait for none of it long. The pages that it frees are used again by appends.
  */
 import type { Environment } from "./environment";
 import { keyPlace, offsetOfPlace, pair, partitionPlace, readFrame, readPair, recordPlace, storedBytes } from "./framing";
 import { readCommitted, readGroup } from "./groups";
 import type { StoredTopic, TopicTable } from "./topic-table";
 
-/** A tombstone stays at least this long, for those who read along without a group. */
+/** A tombstone, or what was superseded, stays at least this long, for those who read along without a group. */
 export const tombstone_min_ms = 600_000;
 /** A group without a member for this long after the log's opening is gone for good, and holds nothing back. */
 export const absent_group_ms = 3_600_000;
