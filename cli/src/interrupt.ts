@@ -16,14 +16,19 @@ export function interrupt(io: Io, onFirst: () => void, atOnce: () => void): Inte
   const asked = new Promise<void>((settle) => {
     resolve = settle;
   });
+  let first_at = 0;
   const close = io.onInterrupt(() => {
     if (aborter.signal.aborted) {
-      atOnce();
+      if (performance.now() - first_at >= same_press_ms) atOnce();
       return;
     }
+    first_at = performance.now();
     onFirst();
     aborter.abort();
     resolve();
   });
   return { signal: aborter.signal, asked, close };
 }
+
+/** One press may come twice: from the terminal, and passed on by npm, npx or a service manager. */
+const same_press_ms = 300;
