@@ -18,6 +18,7 @@ import { lockFile, runningHolder } from "@assay/cli/embedded/lock-file";
 import { checkPorts } from "@assay/cli/embedded/ports";
 import { rulePackages } from "@assay/cli/embedded/rule-packages";
 import { servicesUser } from "@assay/cli/embedded/services-user";
+import { keepWindows, readWindows } from "@assay/cli/embedded/windows-file";
 
 const own = { other: undefined, warning: undefined };
 let root: string;
@@ -81,6 +82,17 @@ test("a lock is refused while its holder runs, and taken over once it doesn't", 
   const ended = new Promise((resolve) => other.once("exit", resolve));
   other.kill("SIGKILL");
   await ended;
+});
+
+test("data keep the length of their windows", () => {
+  const file = join(root, "windows.json");
+  expect(readWindows(file)).toBeUndefined();
+  keepWindows(file, { window_ms: 10_000, lateness_ms: 2_000 });
+  keepWindows(file, { window_ms: 10_000, lateness_ms: 3_000 });
+  expect(readWindows(file)).toEqual({ window_ms: 10_000, lateness_ms: 3_000 });
+  expect(() => keepWindows(file, { window_ms: 5_000, lateness_ms: 3_000 })).toThrow(
+    "the data have windows of 10000 ms, and 5000 ms are asked for: set ASSAY_WINDOW_MS=10000",
+  );
 });
 
 test("two services can't have one port, and one in use is told with its setting", async () => {

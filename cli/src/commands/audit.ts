@@ -8,20 +8,28 @@ import { auditTable } from "../audit/table";
 import { auditScript } from "../embedded/code-paths";
 import { type DataDirectory, dataDirectory } from "../embedded/data-directory";
 import { runningHolder } from "../embedded/lock-file";
+import { readWindows, type Windows } from "../embedded/windows-file";
 import { exitCodes, type Io, UserError } from "../io";
 
 export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, io: Io): Promise<number> {
   const data = dataDirectory(options.data, io);
   if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
-  const read = readSettings(correlatorSettings, io.env, correlatorRelations);
-  if (!read.ok) throw new UserError(read.problems.join("; "));
-  const { window_ms, lateness_ms } = read.settings;
+  const { window_ms, lateness_ms } = windowsOf(data, io);
   const order: AuditOrder = { directory: data.services, running: runningHolder(data.lock) !== undefined, window_ms, lateness_ms };
   const answer = await inChild(order, data, io);
   if ("failed" in answer) throw new UserError(`could not audit ${data.root}: ${answer.failed}`);
   const { report } = answer;
   io.stdout.write(options.format === "json" ? `${JSON.stringify(report, null, 2)}\n` : auditTable(report));
   return report.problems.length === 0 ? exitCodes.ok : exitCodes.failed;
+}
+
+/** As the latest start wrote them down. */
+function windowsOf(data: DataDirectory, io: Io): Windows {
+  const kept = readWindows(data.windows_file);
+  if (kept) return kept;
+  const read = readSettings(correlatorSettings, io.env, correlatorRelations);
+  if (!read.ok) throw new UserError(read.problems.join("; "));
+  return read.settings;
 }
 
 function inChild(order: AuditOrder, data: DataDirectory, io: Io): Promise<AuditAnswer> {

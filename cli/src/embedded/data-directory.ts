@@ -5,6 +5,7 @@
  *     up.lock              the process that has it now
  *     report-api.key       the report API's key, 0600
  *     enrolment.secret     what agents enrol with, 0600
+ *     windows.json         how long its windows are
  *     logs/                of the services and the agent, 0700
  *     agent/               the agent's identity and state, 0700: of the agent's user
  *     services/            the log and the engine, 0700: of the services' user
@@ -32,6 +33,7 @@ export interface DataDirectory {
   readonly lock: string;
   readonly key_file: string;
   readonly secret_file: string;
+  readonly windows_file: string;
   readonly logs: string;
   readonly agent: string;
   readonly services: string;
@@ -47,6 +49,7 @@ export function dataDirectory(option: string | undefined, io: Pick<Io, "env" | "
     lock: at("up.lock"),
     key_file: at("report-api.key"),
     secret_file: at("enrolment.secret"),
+    windows_file: at("windows.json"),
     logs: at("logs"),
     agent: at("agent"),
     services: at("services"),

@@ -20,6 +20,7 @@ import { rulePackages } from "./rule-packages";
 import { reachingUser, servicesUser } from "./services-user";
 import type { EmbeddedSettings } from "./settings";
 import { type ChildPlan, SupervisedChild } from "./supervised-child";
+import { keepWindows } from "./windows-file";
 
 export interface EmbeddedOptions {
   readonly io: Io;
@@ -66,6 +67,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const lock = lockFile(data.lock, `the data directory ${data.root}`);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
+    keepWindows(data.windows_file, { window_ms: settings.window_ms, lateness_ms: settings.lateness_ms });
     const wait_ms = lock.was_left_behind ? left_behind_wait_ms : 0;
     await checkPorts(options.ports, wait_ms);
     const host_id = await hostId(data.agent, left_behind_wait_ms);

@@ -1,4 +1,5 @@
 /** Settings of `assay` itself. Those of the services and the agent stand in their rooms, and are passed on to them. */
+import { correlatorSettings } from "@assay/correlator/settings";
 import { ingestSettings } from "@assay/ingest/settings";
 import { reportApiSettings } from "@assay/report-api/settings";
 import {
@@ -52,6 +53,8 @@ const supervisorSettings = {
   ingest_host: ingestSettings.host,
   ingest_port: ingestSettings.port,
   enrol_secret: ingestSettings.enrol_secret,
+  window_ms: correlatorSettings.window_ms,
+  lateness_ms: correlatorSettings.lateness_ms,
 };
 export type EmbeddedSettings = SettingsOf<typeof supervisorSettings>;
 
