@@ -98,13 +98,9 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   if (applied.length > 0) logger.info({ applied }, "migrations applied");
 
   const ports = { ...plan.ports };
-  const threadPlan = (service: ServiceName): ThreadPlan => ({
-    service,
-    log_directory,
-    env: threadEnv(plan, ports),
-    store: opened.login,
-  });
-  const threads = new Map(serviceNames.map((name) => [name, new ServiceThread(name, () => threadPlan(name), logger)]));
+  const env = threadEnv(plan, ports);
+  const threadPlan = (service: ServiceName): ThreadPlan => ({ service, log_directory, env, store: opened.login });
+  const threads = new Map(serviceNames.map((name) => [name, new ServiceThread(name, threadPlan(name), logger)]));
   const thread = (name: ServiceName) => threads.get(name) as ServiceThread;
   // In the order of the flow, so that each finishes what those before it gave it.
   undo.unshift(async () => {

@@ -1,6 +1,6 @@
 /**
- * A service in a worker thread, kept running: a thread that fails is started again after a backoff; one that fails restarts_max
- * times within restarts_window_ms ends the whole process with its message.
+ * A service in a worker thread. One that fails takes the whole process with it, and the supervisor starts that again: a thread that
+ * dies may have held the log's write lock, which only the end of the process is sure to give back.
  */
 import { Worker } from "node:worker_threads";
 import type { Logger } from "@assay/runtime/logger";
@@ -10,30 +10,23 @@ import type { Readiness } from "@assay/runtime/service";
 import { threadScript } from "./code-paths";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
-export const restarts_max = 5;
-export const restarts_window_ms = 300_000;
-const backoff_first_ms = 500;
-const backoff_max_ms = 10_000;
 const start_wait_ms_max = 60_000;
 const stop_wait_ms_max = 10_000;
 const metrics_wait_ms = 1_000;
 
 export class ServiceThread {
-  /** Rejects when the thread failed too often. */
+  /** Rejects when the thread has ended without having been asked to. */
   readonly failed: Promise<never>;
   private fail: (error: Error) => void = () => undefined;
   private worker: Worker | undefined;
   private up = false;
   private stopping = false;
   private lastFailure = "it is starting";
-  private restartedAt: number[] = [];
-  private timer: NodeJS.Timeout | undefined;
   private nextRequest = 1;
 
-  /** plan is asked at each start: a port that was chosen at the first one is kept by the next. */
   constructor(
     private readonly name: string,
-    private readonly plan: () => ThreadPlan,
+    private readonly plan: ThreadPlan,
     private readonly logger: Logger,
   ) {
     this.failed = new Promise<never>((_, reject) => {
@@ -42,10 +35,10 @@ export class ServiceThread {
     this.failed.catch(() => undefined);
   }
 
-  /** Resolves with its port, if it has one, once it works. Rejects when its first start fails. */
+  /** Resolves with its port, if it has one, once it works. Rejects when it can't start. Called once. */
   start(): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
-      const worker = new Worker(threadScript, { workerData: this.plan(), name: this.name });
+      const worker = new Worker(threadScript, { workerData: this.plan, name: this.name });
       this.worker = worker;
       let over = false;
       const late = setTimeout(() => {
@@ -60,8 +53,9 @@ export class ServiceThread {
         this.up = false;
         this.worker = undefined;
         this.lastFailure = why;
-        if (!wasUp) reject(new Error(`${this.name}: ${why}`));
-        else if (!this.stopping) this.restart(why);
+        const failure = new Error(`${this.name}: ${why}`);
+        if (!wasUp) reject(failure);
+        else if (!this.stopping) this.fail(failure);
       };
       worker.on("message", (message: FromThread) => {
         if (message.tag === "started") {
@@ -104,7 +98,6 @@ export class ServiceThread {
   /** Lets it finish its work in hand, for at most stop_wait_ms_max. */
   async stop(): Promise<void> {
     this.stopping = true;
-    clearTimeout(this.timer);
     const { worker } = this;
     if (!worker) return;
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
@@ -118,25 +111,5 @@ export class ServiceThread {
     }, stop_wait_ms_max);
     await ended;
     clearTimeout(late);
-  }
-
-  private restart(why: string): void {
-    const now = Date.now();
-    this.restartedAt = [...this.restartedAt.filter((at) => now - at < restarts_window_ms), now];
-    if (this.restartedAt.length > restarts_max) {
-      this.fail(
-        new Error(
-          `${this.name} failed ${restarts_max + 1} times within ${restarts_window_ms / 60_000} minutes, last with: ${why}`,
-        ),
-      );
-      return;
-    }
-    const wait_ms = Math.min(backoff_max_ms, backoff_first_ms * 2 ** (this.restartedAt.length - 1));
-    this.logger.error({ name: this.name, reason: why, wait_ms }, "a service failed and is started again");
-    this.timer = setTimeout(() => {
-      this.start().catch((error: Error) => {
-        if (!this.stopping) this.restart(error.message);
-      });
-    }, wait_ms);
   }
 }
