@@ -26,6 +26,8 @@ import { type ServiceName, serviceNames, type ThreadPlan } from "./thread-messag
 const log_owner_wait_ms = 10_000;
 /** Once the parent is gone nobody waits for an orderly end. */
 const orphan_stop_wait_ms = 5_000;
+/** A thread that died may hold the log's lock, on which an orderly stop would wait for ever. */
+const failed_stop_wait_ms = 10_000;
 
 /** Resolves with the exit code, after everything that it started has ended. */
 export async function hostServices(hosted: NodeJS.Process): Promise<number> {
@@ -46,6 +48,7 @@ export async function hostServices(hosted: NodeJS.Process): Promise<number> {
     const message = error instanceof Error ? error.message : String(error);
     logger.fatal({ error }, "the services can't go on");
     tell({ type: "failed", message });
+    endAfter(hosted, failed_stop_wait_ms);
     await undoAll(undo).catch((failure: unknown) => logger.error({ error: failure }, "could not stop in order"));
     return 1;
   }
@@ -55,6 +58,10 @@ type Undo = (() => Promise<unknown>)[];
 
 async function undoAll(undo: Undo): Promise<void> {
   for (const step of undo.splice(0)) await step();
+}
+
+function endAfter(hosted: NodeJS.Process, wait_ms: number): void {
+  setTimeout(() => hosted.kill(hosted.pid, "SIGKILL"), wait_ms).unref();
 }
 
 interface Supervisor {
@@ -75,7 +82,7 @@ function watchSupervisor(hosted: NodeJS.Process): Supervisor {
     });
     const orphaned = () => {
       resolve();
-      setTimeout(() => hosted.kill(hosted.pid, "SIGKILL"), orphan_stop_wait_ms).unref();
+      endAfter(hosted, orphan_stop_wait_ms);
     };
     hosted.once("disconnect", orphaned);
     if (hosted.connected === false) orphaned();
