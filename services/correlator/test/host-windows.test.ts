@@ -96,6 +96,58 @@ test("a quiet window that the agent watched is told, an unwatched one isn't", ()
   expect(parts).toHaveLength(2);
 });
 
+test("what batches told that never came isn't taken for watched, also by the batches that follow", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, complete_through: 12_000, sent_at: 12_000 }));
+  partition.tell(batch({ seq: 40, complete_through: 45_000, sent_at: 45_000 }));
+  partition.tell(batch({ seq: 41, complete_through: 62_000, sent_at: 62_000 }));
+  expect(partition.windows().map((p) => [p.window_start, p.covered_from, p.covered_to])).toEqual([
+    [0, 0, 10_000],
+    [10_000, 10_000, 12_000],
+    [40_000, 45_000, 50_000],
+    [50_000, 50_000, 60_000],
+  ]);
+});
+
+test("an agent that the log meets in the middle of its run has been watching only since then", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 500, observed_from: 0, complete_through: 45_000, sent_at: 45_000 }));
+  const [part] = partition.tell(batch({ seq: 501, observed_from: 0, complete_through: 52_000, sent_at: 52_000 }));
+  expect(part).toMatchObject({ window_start: 40_000, covered_from: 45_000, covered_to: 50_000 });
+  expect(partition.windows()).toHaveLength(1);
+});
+
+test("a drop is counted once, and every window that it may be of shows that it isn't whole", () => {
+  const partition = new Partition(settings);
+  const collectors = ["processes", "listeners"].map((collector) => ({
+    collector,
+    status: "ok" as const,
+    reason: "",
+    missing_fields: [],
+  }));
+  partition.tell(batch({ seq: 1, complete_through: 8_000, sent_at: 8_000, collectors }));
+  const drops = [{ kind: "processes", reason: "queue_full", count: 3 }];
+  partition.tell(batch({ seq: 2, complete_through: 11_000, sent_at: 11_000, collectors, drops }));
+  partition.tell(batch({ seq: 3, complete_through: 32_000, sent_at: 32_000, collectors }));
+  const parts = partition.windows();
+  expect(parts.flatMap((p) => p.drops)).toEqual(drops);
+  const statusIn = (part: HostWindow) => part.collectors.map((c) => [c.collector, c.status]);
+  expect(parts.map(statusIn)).toEqual([
+    [
+      ["processes", "partial"],
+      ["listeners", "ok"],
+    ],
+    [
+      ["processes", "partial"],
+      ["listeners", "ok"],
+    ],
+    [
+      ["processes", "ok"],
+      ["listeners", "ok"],
+    ],
+  ]);
+});
+
 test.each([
   ["an hour ahead", 3_600_000],
   ["an hour behind", -3_600_000],

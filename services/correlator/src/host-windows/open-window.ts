@@ -124,13 +124,18 @@ function fold<E extends ProcessEvent | ConnectionEvent | ListenerEvent, F extend
   return fresh;
 }
 
-const badness = { ok: 0, partial: 1, failed: 2 } as const;
+/** Partial without naming fields: whole events may be missing. */
+function badness({ status, missing_fields }: CollectorState): number {
+  if (status === "ok") return 0;
+  if (status === "failed") return 3;
+  return missing_fields.length > 0 ? 1 : 2;
+}
 
 /** Keeps the worst state that each collector was in. */
 export function noteCollectors(window: OpenWindow, states: readonly CollectorState[]): void {
   for (const state of states) {
     const known = window.collectors[state.collector];
-    if (!known || badness[state.status] > badness[known.status]) window.collectors[state.collector] = state;
+    if (!known || badness(state) > badness(known)) window.collectors[state.collector] = state;
   }
 }
 

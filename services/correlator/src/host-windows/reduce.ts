@@ -11,7 +11,7 @@
  */
 import type { Codec } from "@assay/schemas/codec";
 import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
-import type { HostSilent, HostWindow, TelemetryBatch } from "@assay/schemas/generated/types";
+import type { CollectorState, Drop, HostSilent, HostWindow, TelemetryBatch } from "@assay/schemas/generated/types";
 import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
@@ -40,6 +40,8 @@ export interface HostWindowSettings {
 export const quiet_windows_per_batch_max = 1_000;
 /** A time this far past its batch's acceptance can't be right; it is moved back to there. */
 const future_ms_max = 5_000;
+/** The kind of a drop that took something of every kind. */
+const whole_batches = "batches";
 
 export function reduceTelemetry(
   state: PartitionState,
@@ -99,7 +101,9 @@ function applyBatch(
   host.clock_offset_ms = clockOffset(host.clock_offset_ms, batch.sent_at, received_at);
   const observed_from = batch.observed_from + host.clock_offset_ms;
   const complete_through = Math.min(batch.complete_through + host.clock_offset_ms, received_at + future_ms_max);
-  if (observed_from > host.complete_through) host.covered_since = observed_from;
+  const told_through = host.complete_through;
+  const watched_from = lostBatches(host, batch) ? complete_through : observed_from;
+  if (watched_from > told_through) host.covered_since = watched_from;
   Object.assign(host, {
     host_name: batch.host_name,
     agent_version: batch.agent_version,
@@ -108,11 +112,11 @@ function applyBatch(
     seq: batch.seq,
     received_at,
     silent: false,
-    complete_through: Math.max(host.complete_through, complete_through),
+    complete_through: Math.max(told_through, complete_through),
   });
   host.drops.push(...batch.drops);
 
-  openCovered(host, observed_from, complete_through, settings.window_ms);
+  openCovered(host, Math.max(observed_from, host.covered_since), complete_through, settings.window_ms);
   const supplements = addEvents(host, batch, received_at, settings.window_ms);
   const byStart = (a: OpenWindow, b: OpenWindow) => a.start - b.start;
   for (const supplement of [...supplements.values()].sort(byStart)) {
@@ -121,6 +125,7 @@ function applyBatch(
   }
   for (const window of Object.values(host.open).sort(byStart)) {
     noteCollectors(window, batch.collectors);
+    if (window.start + settings.window_ms > told_through) noteCollectors(window, batch.drops.flatMap(lossyCollectors));
     if (window.start + settings.window_ms + settings.lateness_ms > host.complete_through) continue;
     close(host, window, "complete", membership, settings.window_ms, emit);
   }
@@ -154,6 +159,21 @@ function close(
   delete host.open[window.start];
   host.closed_through = Math.max(host.closed_through, window.start + window_ms);
   emit(host, closePart(host, window, by, membership, window_ms));
+}
+
+/**
+ * Whether batches between the last one and this one never came: the agent's spool was full, or they were refused. What they told
+ * of is unknown, so nothing before this batch's end counts as watched. The agent's word of it in drops may come much later.
+ */
+function lostBatches(host: HostState, batch: TelemetryBatch): boolean {
+  return batch.seq > (batch.incarnation === host.incarnation ? host.seq : 0) + 1;
+}
+
+/** What was dropped since the batch before may be of any window that is open since: each shows that it isn't whole. */
+function lossyCollectors(drop: Drop): CollectorState[] {
+  const lossy = drop.kind === whole_batches ? telemetryKinds : telemetryKinds.filter((kind) => kind === drop.kind);
+  const reason = `telemetry was dropped by the agent: ${drop.reason}`;
+  return drop.count > 0 ? lossy.map((collector) => ({ collector, status: "partial", reason, missing_fields: [] })) : [];
 }
 
 /** Opens the windows that the agent says it has watched, so that a quiet window is told apart from an unwatched one. */
