@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { joinFlows } from "../src/applications/join-flows";
 import { mergePartials, mergeState, reducePartial } from "../src/applications/merge";
 import { networkScope } from "../src/applications/network-scope";
-import { batch, codec, connectionEvent, listenerEvent, Partition } from "./given";
+import { batch, codec, connectionEvent, everything, listenerEvent, Partition } from "./given";
 
 const settings = { window_ms: 10_000, lateness_ms: 0 };
 
@@ -160,6 +160,52 @@ describe("contributions", () => {
     expect(third?.hosts[0]).toMatchObject({ host_id: "h1", late_parts: 1 });
     const revisions = partialsOf(partition.outputs).map((p) => p.revision);
     expect(revisions).toEqual([...revisions].sort((a, b) => a - b));
+  });
+
+  test("a host that leaves the application no longer holds its windows back, also where a late part tells of it", () => {
+    const partition = new Partition(settings, undefined, (host, begins_at, ends_at) => ({
+      ...everything(host, begins_at, ends_at),
+      ...(host.host_id === "h2" && begins_at >= 10_000 ? { applications: [], assessments: [] } : {}),
+    }));
+    const tell = (host_id: string, seq: number, through: number, late_at?: number) => {
+      const connections = late_at === undefined ? [] : [connectionEvent(late_at)];
+      partition.tell(batch({ host_id, seq, complete_through: through, sent_at: through, connections }));
+    };
+    tell("h1", 1, 10_000);
+    tell("h2", 1, 10_000);
+    tell("h2", 2, 20_000);
+    tell("h2", 3, 25_000, 5_000);
+    tell("h1", 2, 40_000);
+    const starts = partialsOf(partition.outputs).map((p) => p.window_start);
+    expect(starts).toEqual([0, 0, 0, 10_000, 20_000, 30_000]);
+  });
+
+  test("hosts and applications may be called what JavaScript's objects know, across a checkpoint too", () => {
+    const named = (host: Parameters<typeof everything>[0], begins_at: number, ends_at: number) => ({
+      ...everything(host, begins_at, ends_at),
+      applications: [{ application_id: "constructor", version: 1, tiers: [] }],
+    });
+    const partition = new Partition(settings, undefined, named);
+    const tell = (seq: number, through: number) => {
+      partition.tell(
+        batch({
+          host_id: "constructor",
+          seq,
+          complete_through: through,
+          sent_at: through,
+          connections: [connectionEvent(1_000)],
+        }),
+      );
+    };
+    tell(1, 10_000);
+    partition.restart();
+    tell(2, 20_000);
+    const partials = partialsOf(partition.outputs).map((p) => [p.window_start, p.hosts.map((h) => [h.host_id, h.late_parts])]);
+    expect(partials).toEqual([
+      [0, [["constructor", 0]]],
+      [0, [["constructor", 1]]],
+      [10_000, [["constructor", 0]]],
+    ]);
   });
 
   test("listeners and addresses of the hosts come along", () => {

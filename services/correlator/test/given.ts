@@ -100,6 +100,7 @@ export class Partition {
   constructor(
     readonly settings: { window_ms: number; lateness_ms: number },
     restored?: PartitionState,
+    private readonly membership = everything,
   ) {
     this.state = restored ?? hostWindowState.empty(0);
   }
@@ -119,7 +120,7 @@ export class Partition {
       value: record.value,
       timestamp: record.timestamp,
     };
-    reduceTelemetry(this.state, full, this.outputs, codec, everything, this.settings);
+    reduceTelemetry(this.state, full, this.outputs, codec, this.membership, this.settings);
     return windowsOf(this.outputs.slice(before));
   }
 

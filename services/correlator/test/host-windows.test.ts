@@ -1,6 +1,7 @@
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import { decodeTimes, times_max } from "../src/host-windows/event-times";
+import { tellSilence } from "../src/host-windows/silence";
 import { batch, codec, connectionEvent, listenerEvent, Partition, processEvent, windowed } from "./given";
 
 const settings = { window_ms: 10_000, lateness_ms: 2_000 };
@@ -206,6 +207,14 @@ test("silence closes what is open, once, and only when no batch came after it wa
     [0, "supplement", 1],
     [10_000, "complete", 1],
   ]);
+});
+
+test("a host isn't silent for the time in which nobody was there to hear it", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, complete_through: 2_000, sent_at: 2_000 }));
+  partition.restart();
+  const told = (now: number) => tellSilence(partition.state, now, 60_000, codec).length;
+  expect([told(600_000), told(660_000), told(660_001), told(700_000)]).toEqual([0, 0, 1, 0]);
 });
 
 test("parts leave with growing (incarnation, seq_to, window_start)", () => {

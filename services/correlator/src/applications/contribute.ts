@@ -15,7 +15,7 @@ import type { NewRecord } from "@assay/stream/log";
 export const contributions_kept_ms = 15 * 60_000;
 /** Flows of one partition in one application window; what is past it is counted. */
 export const flows_per_partial_max = 50_000;
-/** Hosts that no window named for this long no longer belong to an application's live hosts here. */
+/** Hosts that told nothing for this long no longer belong to an application's live hosts here. */
 const member_kept_ms = 60 * 60_000;
 
 interface Contribution {
@@ -32,18 +32,19 @@ interface Contribution {
 
 interface ApplicationState {
   /** End of the last window that each live member closed. */
-  members: Record<string, number>;
+  readonly members: Map<string, number>;
   windows: Record<string, Contribution>;
   newest: number;
 }
-
-export type ContributionState = Record<string, ApplicationState>;
+/** As it stands in a checkpoint: by id, with members by host. */
+type StoredApplication = Omit<ApplicationState, "members"> & { members: Record<string, number> };
+export type StoredContributions = Record<string, StoredApplication>;
 
 export class Contributions {
   /** Application windows changed by the record in hand. */
   private readonly changed = new Map<string, Set<number>>();
 
-  constructor(readonly applications: ContributionState) {}
+  constructor(readonly applications: Map<string, ApplicationState>) {}
 
   touch(application_id: string, window_start: number | undefined): void {
     const starts = this.changed.get(application_id) ?? new Set();
@@ -56,7 +57,7 @@ export class Contributions {
     if (this.changed.size === 0) return [];
     const records: NewRecord[] = [];
     for (const [application_id, starts] of this.changed) {
-      const application = this.applications[application_id];
+      const application = this.applications.get(application_id);
       if (!application) continue;
       const watermark = watermarkOf(application);
       for (const window of Object.values(application.windows).sort((a, b) => a.window_start - b.window_start)) {
@@ -79,17 +80,31 @@ export class Contributions {
   }
 }
 
-export const emptyContributions = (): Contributions => new Contributions({});
-export const restoreContributions = (state: ContributionState): Contributions => new Contributions(state);
-export const snapshotContributions = (contributions: Contributions): ContributionState | undefined =>
-  Object.keys(contributions.applications).length > 0 ? contributions.applications : undefined;
+export function restoreContributions(stored: StoredContributions): Contributions {
+  const applications = Object.entries(stored).map(([id, application]): [string, ApplicationState] => [
+    id,
+    { ...application, members: new Map(Object.entries(application.members)) },
+  ]);
+  return new Contributions(new Map(applications));
+}
+
+export function snapshotContributions({ applications }: Contributions): StoredContributions | undefined {
+  if (applications.size === 0) return undefined;
+  const stored = [...applications].map(([id, application]): [string, StoredApplication] => [
+    id,
+    { ...application, members: Object.fromEntries(application.members) },
+  ]);
+  return Object.fromEntries(stored);
+}
 
 /** Adds a part to the windows of the applications that cover its host. */
 export function contribute(contributions: Contributions, part: HostWindow, closed_through: number): void {
+  if (part.closed_by !== "supplement") leave(contributions, part);
   for (const membership of part.applications) {
-    const application = contributions.applications[membership.application_id] ?? { members: {}, windows: {}, newest: 0 };
-    contributions.applications[membership.application_id] = application;
-    application.members[part.host_id] = Math.max(application.members[part.host_id] ?? 0, closed_through);
+    const application = contributions.applications.get(membership.application_id) ?? emptyApplication();
+    contributions.applications.set(membership.application_id, application);
+    // A late part tells whose the host was, not whose it is.
+    if (part.closed_by !== "supplement") application.members.set(part.host_id, closed_through);
     application.newest = Math.max(application.newest, part.window_end);
     const window = application.windows[part.window_start] ?? emptyContribution(part);
     application.windows[part.window_start] = window;
@@ -101,11 +116,22 @@ export function contribute(contributions: Contributions, part: HostWindow, close
 
 /** A silent host no longer holds the others' windows back. */
 export function noteSilence(contributions: Contributions, host_id: string): void {
-  for (const [application_id, application] of Object.entries(contributions.applications)) {
-    if (application.members[host_id] === undefined) continue;
-    delete application.members[host_id];
+  for (const [application_id, application] of contributions.applications) {
+    if (application.members.delete(host_id)) contributions.touch(application_id, undefined);
+  }
+}
+
+/** Nor does one that is no longer selected. */
+function leave(contributions: Contributions, { host_id, applications }: HostWindow): void {
+  for (const [application_id, application] of contributions.applications) {
+    if (!application.members.has(host_id) || applications.some((a) => a.application_id === application_id)) continue;
+    application.members.delete(host_id);
     contributions.touch(application_id, undefined);
   }
+}
+
+function emptyApplication(): ApplicationState {
+  return { members: new Map(), windows: {}, newest: 0 };
 }
 
 function emptyContribution(part: HostWindow): Contribution {
@@ -115,7 +141,7 @@ function emptyContribution(part: HostWindow): Contribution {
 
 function addPart(window: Contribution, part: HostWindow, tiers: string[]): void {
   const { host_id } = part;
-  const known = window.hosts[host_id];
+  const known = ownValue(window.hosts, host_id);
   const late = part.closed_by === "supplement";
   const connections = part.collectors.find((c) => c.collector === "connections");
   const host: ApplicationHost = {
@@ -130,7 +156,7 @@ function addPart(window: Contribution, part: HostWindow, tiers: string[]): void 
     late_parts: 0,
   };
   window.hosts[host_id] = late && known ? { ...known, late_parts: known.late_parts + 1 } : { ...host, late_parts: late ? 1 : 0 };
-  const addresses = new Set(window.addresses[host_id]);
+  const addresses = new Set(ownValue(window.addresses, host_id));
   for (const c of part.connections) {
     addresses.add(c.side === "source" ? c.source_address : c.destination_address);
     if (window.flows.length >= flows_per_partial_max) {
@@ -159,9 +185,14 @@ function addPart(window: Contribution, part: HostWindow, tiers: string[]): void 
   window.addresses[host_id] = [...addresses];
 }
 
+/** An id may be a word that JavaScript's objects know. */
+function ownValue<V>(by_id: Readonly<Record<string, V>>, id: string): V | undefined {
+  return Object.hasOwn(by_id, id) ? by_id[id] : undefined;
+}
+
 function watermarkOf(application: ApplicationState): number {
   let lowest = Number.POSITIVE_INFINITY;
-  for (const closed_through of Object.values(application.members)) lowest = Math.min(lowest, closed_through);
+  for (const closed_through of application.members.values()) lowest = Math.min(lowest, closed_through);
   return lowest === Number.POSITIVE_INFINITY ? application.newest : lowest;
 }
 
@@ -171,8 +202,8 @@ function forget(application: ApplicationState, watermark: number, window_ms: num
       delete application.windows[window.window_start];
   }
   const stale = application.newest - Math.max(member_kept_ms, 10 * window_ms);
-  for (const [host_id, closed_through] of Object.entries(application.members)) {
-    if (closed_through < stale) delete application.members[host_id];
+  for (const [host_id, closed_through] of application.members) {
+    if (closed_through < stale) application.members.delete(host_id);
   }
 }
 

@@ -134,7 +134,7 @@ function badness({ status, missing_fields }: CollectorState): number {
 /** Keeps the worst state that each collector was in. */
 export function noteCollectors(window: OpenWindow, states: readonly CollectorState[]): void {
   for (const state of states) {
-    const known = window.collectors[state.collector];
+    const known = Object.hasOwn(window.collectors, state.collector) ? window.collectors[state.collector] : undefined;
     if (!known || badness(state) > badness(known)) window.collectors[state.collector] = state;
   }
 }

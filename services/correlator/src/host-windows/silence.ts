@@ -1,4 +1,7 @@
-/** The passing of time, as a record: a host from which nothing came for silent_after_ms gets a HostSilent under its key. */
+/**
+ * The passing of time, as a record: a host from which nothing came for silent_after_ms gets a HostSilent under its key. The time
+ * in which nobody was there to hear it doesn't count: after an outage of ours each host has as long again to deliver its spool.
+ */
 import type { Codec } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
 import type { NewRecord } from "@assay/stream/log";
@@ -6,8 +9,9 @@ import type { PartitionState } from "./state";
 
 export function tellSilence(state: PartitionState, now: number, silent_after_ms: number, codec: Codec): NewRecord[] {
   const told: NewRecord[] = [];
+  state.watching_since ??= now;
   for (const host of state.hosts.values()) {
-    if (host.silent || now - host.received_at <= silent_after_ms) continue;
+    if (host.silent || now - Math.max(host.received_at, state.watching_since) <= silent_after_ms) continue;
     const mark = `${host.incarnation}/${host.seq}`;
     if (state.silence_told.get(host.host_id) === mark) continue;
     state.silence_told.set(host.host_id, mark);

@@ -2,13 +2,7 @@
 import type { Drop } from "@assay/schemas/generated/types";
 import type { TelemetryKind } from "@assay/schemas/kinds";
 import type { StateForm } from "@assay/stream/stage";
-import {
-  type ContributionState,
-  type Contributions,
-  emptyContributions,
-  restoreContributions,
-  snapshotContributions,
-} from "../applications/contribute";
+import { Contributions, restoreContributions, type StoredContributions, snapshotContributions } from "../applications/contribute";
 import type { ListenersInUse } from "./listeners-in-use";
 import type { OpenWindow } from "./open-window";
 
@@ -42,6 +36,8 @@ export interface PartitionState {
   readonly dirty: Set<number>;
   /** Hosts for which HostSilent has been appended, by the mark for which it was; not part of a checkpoint. */
   readonly silence_told: Map<string, string>;
+  /** When this process first looked for silent hosts here; nor is this. */
+  watching_since: number | undefined;
 }
 
 const buckets = 64;
@@ -60,16 +56,17 @@ export const hostWindowState: StateForm<PartitionState> = {
   empty: (partition) => ({
     partition,
     hosts: new Map(),
-    contributions: emptyContributions(),
+    contributions: new Contributions(new Map()),
     dirty: new Set(),
     silence_told: new Map(),
+    watching_since: undefined,
   }),
   restore: (partition, values) => {
     const state = hostWindowState.empty(partition);
     for (const value of values.slice(0, buckets)) {
       for (const host of (value as HostState[] | undefined) ?? []) state.hosts.set(host.host_id, host);
     }
-    const contributions = values[contributionsBucket] as ContributionState | undefined;
+    const contributions = values[contributionsBucket] as StoredContributions | undefined;
     return contributions ? { ...state, contributions: restoreContributions(contributions) } : state;
   },
   takeDirty: (state) => {
