@@ -5,20 +5,19 @@
  *
  *   node cli/scenarios/crash.mjs [--kills 8] [--seed 1] [--hosts 24] [--events 100] [--data DIR]
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Codec, folderIds } from "@assay/schemas/codec";
-import type { AuditReport } from "../audit/table";
 import { formatCount } from "../report/columns";
-import { differences, expectedFindings, foundFindings } from "./expected-findings";
+import { auditOf, checkAccount, checkFindings, checkStop, closing_wait_ms } from "./final-checks";
 import { LoopDelays } from "./loop-delays";
-import { freePorts, isRunning, processNames, RunningAssay, until } from "./running-assay";
+import { freePorts, processNames, RunningAssay, until } from "./running-assay";
 import { createApplication, rulesInForce } from "./scenario-api";
 import { type Random, seeded } from "./seeded";
-import { type Delivered, SyntheticHost } from "./synthetic-host";
+import { SyntheticHost } from "./synthetic-host";
+import { print, Verdict } from "./verdict";
 
 const ready_wait_ms = 90_000;
 const rules_wait_ms = 90_000;
@@ -27,11 +26,7 @@ const kill_pause_min_ms = 2_000;
 const kill_pause_max_ms = 7_000;
 /** Without kills, to measure what a start doesn't disturb. */
 const steady_load_ms = 25_000;
-const settle_wait_ms = 120_000;
-/** Windows are 10 s, lateness 2 s: past this, empty batches close the windows before them. */
-const closing_wait_ms = 13_000;
 const loop_delay_p99_max_ms = 50;
-const shown_max = 20;
 
 export async function crashScenario(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -87,15 +82,6 @@ export async function crashScenario(argv: readonly string[]): Promise<number> {
   return verdict.failures === 0 ? 0 : 1;
 }
 
-class Verdict {
-  failures = 0;
-
-  expect(what: string, right: boolean): void {
-    print(`${right ? "ok     " : "NOT OK "} ${what}`);
-    if (!right) this.failures++;
-  }
-}
-
 /** An application of their own, in force with the rule packages before the first event. */
 async function prepareHosts(
   assay: RunningAssay,
@@ -136,53 +122,6 @@ async function killAtRandom(assay: RunningAssay, kills: number, random: Random):
     if (name === "supervisor") assay.start();
   }
   await assay.ready(ready_wait_ms);
-}
-
-async function checkFindings(assay: RunningAssay, delivered: ReadonlyMap<string, Delivered>, verdict: Verdict): Promise<void> {
-  const expected = expectedFindings(delivered);
-  const found = () => foundFindings(assay, delivered);
-  await until(settle_wait_ms, "", async () => differences(expected, await found()).every((d) => d.found > d.expected)).catch(
-    () => undefined, // what is missing is told below
-  );
-  await sleep(closing_wait_ms); // what would be too much may come late
-  const wrong = differences(expected, await found());
-  for (const d of wrong.slice(0, shown_max))
-    print(`        ${d.what}: ${d.expected} events delivered, ${d.found} occurrences found`);
-  const what = `${formatCount(expected.size)} pairs of host and rule have as many occurrences as events were delivered`;
-  verdict.expect(`${what}, none lost, none doubled`, wrong.length === 0);
-}
-
-async function checkStop(assay: RunningAssay, verdict: Verdict): Promise<void> {
-  const pids = assay.pids();
-  const code = await assay.stop();
-  verdict.expect(`assay up stopped with exit code 0 (${code})`, code === 0);
-  verdict.expect("no process was left", pids.length === processNames.length && pids.every((pid) => !isRunning(pid)));
-}
-
-function checkAccount(report: AuditReport, delivered: ReadonlyMap<string, Delivered>, verdict: Verdict): void {
-  const total = (of: (d: Delivered) => number) => [...delivered.values()].reduce((sum, d) => sum + of(d), 0);
-  const rows = report.rows.filter((row) => delivered.has(row.host_id));
-  const sum = (of: (row: AuditReport["rows"][number]) => number) => rows.reduce((all, row) => all + of(row), 0);
-  const events = total((d) => d.events.processes + d.events.connections + d.events.listeners);
-  const batches = `${formatCount(total((d) => d.batches))} batches by ${formatCount(total((d) => d.attempts))} attempts`;
-  print(`${formatCount(events)} events delivered in ${batches}; ${formatCount(sum((r) => r.duplicates))} events came twice`);
-  for (const problem of report.problems.slice(0, shown_max)) print(`        ${problem}`);
-  verdict.expect("the audit adds up, for every host and kind", report.problems.length === 0);
-  verdict.expect("accepted without repeats is what the hosts delivered", sum((r) => r.accepted - r.duplicates) === events);
-  verdict.expect("nothing of the synthetic hosts is pending any more", sum((r) => r.pending) === 0);
-}
-
-function auditOf(data: string): AuditReport {
-  const program = join(__dirname, "../../bin/assay.js");
-  const command = [program, "audit", "--data", data, "--format", "json"];
-  const audit = spawnSync(process.execPath, command, { encoding: "utf8", maxBuffer: audit_bytes_max });
-  if (audit.stdout === "") throw new Error(`assay audit failed: ${audit.stderr}`);
-  return JSON.parse(audit.stdout) as AuditReport;
-}
-const audit_bytes_max = 64 * 1024 * 1024;
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }
 
 function sleep(ms: number): Promise<void> {
