@@ -75,6 +75,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     const enrolment_secret = settings.enrol_secret ?? secretIn(data.secret_file);
     const plan: ServicesPlan = {
       directory: data.services,
+      log_bytes_max: settings.log_bytes_max,
       rules_directory,
       host_id,
       enrolment_secret,

@@ -94,7 +94,12 @@ function watchSupervisor(hosted: NodeJS.Process): Supervisor {
 async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromServices) => void, undo: Undo): Promise<never> {
   tell({ type: "doing", what: "opening the log and starting the ClickHouse engine" });
   const log_directory = join(plan.directory, "log");
-  const opening = openEmbeddedLog({ directory: log_directory, owner_wait_ms: log_owner_wait_ms, logger });
+  const opening = openEmbeddedLog({
+    directory: log_directory,
+    max_bytes: plan.log_bytes_max,
+    owner_wait_ms: log_owner_wait_ms,
+    logger,
+  });
   const log = await opening;
   undo.unshift(() => log.close());
   await log.ensureTopics(allTopics);

@@ -3,6 +3,8 @@
 export interface ServicesPlan {
   /** Where the log and the engine keep their files; the services' user owns it. */
   readonly directory: string;
+  /** The log's file stays below this. */
+  readonly log_bytes_max: number;
   readonly rules_directory: string;
   /** The host that the agent of this machine speaks for. */
   readonly host_id: string;

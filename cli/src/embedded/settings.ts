@@ -12,9 +12,12 @@ import {
   secret,
   text,
 } from "@assay/runtime/settings";
+import { log_bytes_max_default } from "@assay/stream/embedded-log";
 import { UserError } from "../io";
 import { portUses } from "./ports";
 import { services_user_default } from "./services-user";
+
+const mebibyte = 1024 * 1024;
 
 export const embeddedSettings = defineSettings({
   data_directory: optionalPath("ASSAY_DATA_DIR", {
@@ -33,6 +36,13 @@ export const embeddedSettings = defineSettings({
     default: portUses.metrics.default,
     min: 0,
     max: 65_535,
+  }),
+  log_bytes_max: integer("ASSAY_LOG_MAX_BYTES", {
+    doc: "Most that the embedded log's file may take on the disk. Past its share of it telemetry is refused until older records are dropped.",
+    default: log_bytes_max_default,
+    min: 32 * mebibyte,
+    max: 1024 * 1024 * mebibyte,
+    unit: "bytes",
   }),
 });
 
