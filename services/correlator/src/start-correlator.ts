@@ -43,8 +43,11 @@ export async function startCorrelator(settings: CorrelatorSettings, parts: Corre
     ready: () => ({ ready: true }),
     ended: Promise.race([coordinator.ended, ...stages.map((s) => s.ended)]),
     stop: async () => {
-      for (const stage of stages) await stage.stop();
-      await coordinator.stop();
+      const stopped = await Promise.allSettled([...stages, coordinator].map((running) => running.stop()));
+      for (const result of stopped) {
+        if (result.status === "rejected")
+          logger.warn({ error: result.reason as unknown }, "a part had ended before it was stopped");
+      }
     },
   };
 }

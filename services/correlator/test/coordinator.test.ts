@@ -28,9 +28,9 @@ class Coordinator {
     return this.control.answerTo(command_id);
   }
 
-  advance(now: number, hosts: Record<string, number> = {}, applications: Record<string, number> = {}): void {
+  advance(now: number, hosts: Record<string, number> = {}, applications: Record<string, number> = {}, since = 0): void {
     const evaluated = { hosts: new Map(Object.entries(hosts)), applications: new Map(Object.entries(applications)) };
-    this.apply(advance(this.control, evaluated, now, settings));
+    this.apply(advance(this.control, evaluated, now, since, settings));
   }
 
   assessment(id: string): Assessment | undefined {
@@ -145,6 +145,40 @@ describe("the life of an assessment", () => {
       state: "completed_with_errors",
       exclusions: [{ host_id: "h1", reason: "silent_host", detail: "evaluated through 1970-01-01T00:01:30.000Z only" }],
     });
+  });
+
+  test("after an outage of the services the hosts get their time anew, before any is excluded", () => {
+    const coordinator = shop();
+    coordinator.send({ type: "start_assessment", id: "a", template_id: "hourly" }, 20_500);
+    coordinator.advance(900_000, { h1: 90_000 }, {}, 899_000);
+    coordinator.advance(960_999, { h1: 90_000 }, {}, 899_000);
+    expect(coordinator.assessment("a")?.state).toBe("evaluating");
+    coordinator.advance(961_000, { h1: 90_000 }, {}, 899_000);
+    expect(coordinator.assessment("a")?.state).toBe("completed_with_errors");
+  });
+
+  test("rounds of a day are for continuous ones, also the last, cut short; any other is one period, however long", () => {
+    const day = 86_400_000;
+    const coordinator = shop();
+    const put = (id: string, duration_ms: number | "continuous") => {
+      coordinator.send({ type: "put_template", id, expected_version: 0, template: { ...template, duration_ms } }, 4);
+      coordinator.send({ type: "start_assessment", id, template_id: id }, 5);
+    };
+    put("always", "continuous");
+    put("two-days", 2 * day);
+    const membership = membershipBy(coordinator.control);
+    const host = { host_id: "h1", host_name: "h1.example", agent_tags: {} };
+    const spans = (at: number) => membership(host, at, at + window_ms).assessments.map((a) => [a.begins_at, a.ends_at]);
+    expect(spans(30_000 + day)).toEqual([
+      [30_000 + day, 30_000 + 2 * day],
+      [30_000, 30_000 + 2 * day],
+    ]);
+    coordinator.send({ type: "stop_assessment", id: "always", evaluate: true }, 30_000 + day);
+    expect(spans(60_000 + day)).toEqual([[30_000, 30_000 + 2 * day]]);
+    expect(spans(50_000 + day)).toEqual([
+      [30_000 + day, 60_000 + day],
+      [30_000, 30_000 + 2 * day],
+    ]);
   });
 
   test("a continuous one goes on until it is stopped, and then ends on an edge that its last window knows of", () => {

@@ -155,3 +155,15 @@ test("a host that falls silent has its open window closed, and is told once", as
   expect([...(await parts()).values()]).toMatchObject([{ host_id: "h1", closed_by: "silent" }]);
   expect(await all(topics.telemetry.name, "HostSilent")).toHaveLength(1);
 });
+
+test("a record among the commands that isn't one becomes a dead letter, and the next command is answered", async () => {
+  await withCorrelator(async (control) => {
+    await log.append([{ topic: topics.commands.name, key: "?", value: Buffer.from("not a command") }]);
+    const application = { name: "App", selector: { all: [] }, tiers: [] };
+    const put = { type: "put_application", id: "app", expected_version: 0, application } as const;
+    expect(await ask(log, codec, control, put, "test")).toMatchObject({ result: "accepted" });
+    expect(await all(topics.deadLetters.name, "DeadLetter")).toMatchObject([
+      { service: "correlator", reason: "not_wire_format", topic: topics.commands.name, offset: 0 },
+    ]);
+  });
+});

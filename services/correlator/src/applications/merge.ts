@@ -10,6 +10,7 @@ import type { ApplicationPartial, ApplicationWindow } from "@assay/schemas/gener
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import type { StateForm } from "@assay/stream/stage";
+import { unexpected } from "../dead-letter";
 import { contributions_kept_ms } from "./contribute";
 import { joinFlows } from "./join-flows";
 import { isHostLocal, networkScope } from "./network-scope";
@@ -49,8 +50,10 @@ export const mergeState: StateForm<MergeState> = {
 export function reducePartial(state: MergeState, record: LogRecord, outputs: NewRecord[], codec: Codec): void {
   if (!record.value) return;
   const decoded = codec.decode(record.value);
-  if (decoded.name !== "ApplicationPartial")
-    throw new Error(`${topics.applicationPartials.name} holds ${decoded.name} at offset ${record.offset}`);
+  if (decoded.name !== "ApplicationPartial") {
+    outputs.push(unexpected(codec, record, decoded));
+    return;
+  }
   const partial = decoded.value;
   const application = state.applications.get(partial.application_id) ?? { watermarks: {}, windows: {} };
   const window = application.windows[partial.window_start] ?? { partials: {}, sent: false };

@@ -3,7 +3,8 @@
  *
  *   pending ──begins_at passes──► collecting ──ends_at passes──► collected ──► evaluating
  *   evaluating ──every member host and the application evaluated through ends_at──► completed
- *   evaluating ──a host silent beyond its timeout──► completed_with_errors, with an exclusion that names it
+ *   evaluating ──a host silent beyond its timeout──► completed_with_errors, with an exclusion that names it; after an outage
+ *                of ours the timeout begins anew, for what hosts and log kept meanwhile
  *   any of these ──stop without evaluating──► cancelled
  *
  * A continuous assessment collects until it is stopped. scheduled and failed are for schedules and for what can't be evaluated.
@@ -33,11 +34,12 @@ export interface LifeCycleSettings {
   readonly silent_after_ms: number;
 }
 
-/** The transitions that are due; none twice, as each changes the state that it looks at. */
+/** The transitions that are due; none twice, as each changes the state that it looks at. since: when the coordinator began. */
 export function advance(
   control: Pick<ControlView, "all" | "at" | "versionAt">,
   evaluated: Evaluated,
   now: number,
+  since: number,
   settings: LifeCycleSettings,
 ): ControlRecord[] {
   return control.all("assessment").flatMap((assessment) => {
@@ -48,7 +50,7 @@ export function advance(
     if (value.state === "collecting" && value.ends_at !== null && now >= value.ends_at)
       value = moved(value, "collected", now, "its last window ended");
     if (value.state === "collected") value = moved(value, "evaluating", now, "waiting for the evidence to be evaluated");
-    if (value.state === "evaluating") value = finished(control, value, evaluated, now, settings) ?? value;
+    if (value.state === "evaluating") value = finished(control, value, evaluated, now, since, settings) ?? value;
     if (value.history.length === states) return [];
     const { id, version, effective_from } = assessment;
     return [
@@ -62,6 +64,7 @@ function finished(
   assessment: Assessment,
   evaluated: Evaluated,
   now: number,
+  since: number,
   settings: LifeCycleSettings,
 ): Assessment | undefined {
   const { ends_at, begins_at, application_id } = assessment;
@@ -72,7 +75,7 @@ function finished(
   if (members.length > 0 && missing.length === 0 && applicationDone) {
     return moved(assessment, "completed", now, `${members.length} host(s) evaluated through the end`);
   }
-  if (now < ends_at + settings.lateness_ms + settings.silent_after_ms) return undefined;
+  if (now < Math.max(ends_at, since) + settings.lateness_ms + settings.silent_after_ms) return undefined;
   const exclusions = missing.map((host_id) => {
     const through = evaluated.hosts.get(host_id);
     const reason = through === undefined ? "never_reported" : "silent_host";

@@ -9,6 +9,7 @@ import type { Codec } from "@assay/schemas/codec";
 import type { ControlRecord } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { Log, LogRecord, Source } from "@assay/stream/log";
+import { unexpected } from "../dead-letter";
 import { decide } from "./decide";
 import { advance, type Evaluated, type LifeCycleSettings } from "./life-cycle";
 
@@ -57,11 +58,13 @@ async function loop(
   stopping: () => boolean,
 ): Promise<void> {
   let control: ControlView | undefined;
+  let since = 0;
   const progress = new ProgressReader(log, codec);
   while (!stopping()) {
     const event = await source.next(poll_wait_ms);
     if (event.kind === "assigned") {
       control = await ControlView.open(log, codec);
+      since = Date.now();
       continue;
     }
     if (event.kind === "revoked") {
@@ -71,22 +74,32 @@ async function loop(
     if (!control) continue;
     if (event.kind === "records") {
       const view = control;
-      for (const record of event.records)
-        await publish(log, codec, view, commandRecords(codec, view, record, settings.window_ms), logger);
+      for (const record of event.records) await carryOut(log, codec, view, record, settings.window_ms, logger);
       const last = event.records.at(-1);
       if (last)
         await source.commit({ topic: last.topic, partition: last.partition, offset: last.offset + 1 }, event.generation, "");
     }
     await progress.refresh();
-    await publish(log, codec, control, advance(control, progress, Date.now(), settings), logger);
+    await publish(log, codec, control, advance(control, progress, Date.now(), since, settings), logger);
   }
 }
 
-function commandRecords(codec: Codec, control: ControlView, record: LogRecord, window_ms: number): ControlRecord[] {
-  const decoded = record.value ? codec.decode(record.value) : undefined;
-  if (decoded?.name !== "Command")
-    throw new Error(`${topics.commands.name} holds ${decoded?.name ?? "nothing"} at offset ${record.offset}`);
-  return decide(control, decoded.value, record.timestamp, window_ms);
+async function carryOut(
+  log: Log,
+  codec: Codec,
+  control: ControlView,
+  record: LogRecord,
+  window_ms: number,
+  logger: Logger,
+): Promise<void> {
+  if (!record.value) return;
+  const decoded = codec.decode(record.value);
+  if (decoded.name === "Command") {
+    await publish(log, codec, control, decide(control, decoded.value, record.timestamp, window_ms), logger);
+    return;
+  }
+  await log.append([unexpected(codec, record, decoded)]);
+  logger.warn({ offset: record.offset, name: decoded.name }, "a record among the commands isn't one");
 }
 
 async function publish(

@@ -28,18 +28,29 @@ export function membershipBy(control: ControlView): Membership {
     return {
       tags,
       applications: covering,
-      assessments: assessments.filter((a) => ids.has(a.value.application_id)).flatMap((a) => spanAt(a, window_start, window_end)),
+      assessments: assessments
+        .filter((a) => ids.has(a.value.application_id))
+        .flatMap((a) => spanAt(a, isContinuous(control, a), window_start, window_end)),
     };
   };
 }
 
-function spanAt(assessment: Versioned<Assessment>, window_start: number, window_end: number): AssessmentSpan[] {
-  const { application_id, begins_at, ends_at, state } = assessment.value;
-  if (state === "cancelled" || window_start < begins_at || (ends_at !== null && window_end > ends_at)) return [];
+/** One that was stopped has an end, yet it began without one. */
+function isContinuous(control: ControlView, { id }: Versioned<Assessment>): boolean {
+  return control.versions("assessment", id)[0]?.value.ends_at === null;
+}
+
+function spanAt(
+  { id, value }: Versioned<Assessment>,
+  continuous: boolean,
+  window_start: number,
+  window_end: number,
+): AssessmentSpan[] {
+  const { application_id, begins_at, state } = value;
+  const ends_at = value.ends_at ?? Number.MAX_SAFE_INTEGER;
+  if (state === "cancelled" || window_start < begins_at || window_end > ends_at) return [];
+  const of = { assessment_id: id, application_id };
+  if (!continuous) return [{ ...of, begins_at, ends_at }];
   const round = begins_at + Math.floor((window_start - begins_at) / round_ms) * round_ms;
-  const span =
-    ends_at !== null && ends_at - begins_at <= round_ms
-      ? { begins_at, ends_at }
-      : { begins_at: round, ends_at: Math.min(round + round_ms, ends_at ?? Number.MAX_SAFE_INTEGER) };
-  return [{ assessment_id: assessment.id, application_id, ...span }];
+  return [{ ...of, begins_at: round, ends_at: Math.min(round + round_ms, ends_at) }];
 }

@@ -10,12 +10,12 @@
  * Parts leave with growing (incarnation, seq_to, window_start).
  */
 import type { Codec } from "@assay/schemas/codec";
-import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
 import type { CollectorState, Drop, HostSilent, HostWindow, TelemetryBatch } from "@assay/schemas/generated/types";
 import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import { contribute, noteSilence } from "../applications/contribute";
+import { deadLetter, unexpected } from "../dead-letter";
 import { clockOffset } from "./clock";
 import { closePart, type Membership } from "./close-part";
 import { noListeners, noteListener, noteUse } from "./listeners-in-use";
@@ -51,20 +51,16 @@ export function reduceTelemetry(
   membership: Membership,
   settings: HostWindowSettings,
 ): void {
-  const refuse = (reason: DeadLetterReason, detail: string) => outputs.push(deadLetter(codec, record, reason, detail));
   if (!record.value) return;
   const decoded = codec.decode(record.value);
-  if (decoded.name === "undecodable") {
-    refuse(decoded.reason, decoded.detail);
-    return;
-  }
   if (decoded.name !== "TelemetryBatch" && decoded.name !== "HostSilent") {
-    refuse("unexpected_schema", `${decoded.name} on ${topics.telemetry.name}`);
+    outputs.push(unexpected(codec, record, decoded));
     return;
   }
   const key = record.key?.toString() ?? "";
   if (decoded.value.host_id !== key) {
-    refuse("wrong_host", `a record of host ${decoded.value.host_id} under the key ${key}`);
+    const detail = `a record of host ${decoded.value.host_id} under the key ${key}`;
+    outputs.push(deadLetter(codec, record, "wrong_host", detail));
     return;
   }
   const emit = (host: HostState, part: HostWindow) => {
@@ -246,21 +242,4 @@ function newHost(batch: TelemetryBatch): HostState {
     drops: [],
     in_use: noListeners(),
   };
-}
-
-function deadLetter(codec: Codec, record: LogRecord, reason: DeadLetterReason, detail: string): NewRecord {
-  const value = codec.encode("DeadLetter", {
-    at: record.timestamp,
-    service: "correlator",
-    reason,
-    detail,
-    topic: record.topic,
-    partition: record.partition,
-    offset: record.offset,
-    host_id: record.key?.toString() ?? "",
-    key: record.key,
-    value: record.value,
-    record_timestamp: record.timestamp,
-  });
-  return { topic: topics.deadLetters.name, key: record.key, value };
 }
