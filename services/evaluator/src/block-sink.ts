@@ -22,19 +22,20 @@ export const insert_rows_max = 50_000;
 /** Of texts in one insert; a single row may be larger. */
 export const insert_text_chars_max = 32 * 1024 * 1024;
 const append_records_max = 1_000;
+const read_records_max = 500;
 /** How long a full log is waited for. */
 const log_full_wait_ms = 60_000;
 const log_full_pause_ms = 1_000;
 
 export interface BlockSinkParts {
   readonly store: Pick<Store, "insertBlock">;
-  readonly log: Pick<Log, "append">;
+  readonly log: Pick<Log, "append" | "bounds" | "read">;
   readonly codec: Codec;
   readonly metrics: EvaluatorMetrics;
 }
 
 export function blockSink(parts: BlockSinkParts): Sink<Output> {
-  const progress = new ProgressSoFar();
+  const progress = new ProgressSoFar(parts.log, parts.codec);
   return {
     exact: true,
     async write(block) {
@@ -45,7 +46,7 @@ export function blockSink(parts: BlockSinkParts): Sink<Output> {
         const rows = tables.get(table);
         if (rows) await insertTable(parts, block, origin, table, rows);
       }
-      const records = logRecords(parts.codec, block, progress);
+      const records = logRecords(parts.codec, block, await progress.with(block));
       for (let i = 0; i < records.length; i += append_records_max) {
         await append(parts.log, records.slice(i, i + append_records_max));
       }
@@ -163,17 +164,15 @@ async function append(log: BlockSinkParts["log"], records: readonly NewRecord[])
   }
 }
 
-function logRecords(codec: Codec, block: Block<Output>, progress: ProgressSoFar): NewRecord[] {
+/** through: how far each host or application has been evaluated, with this block. */
+function logRecords(codec: Codec, block: Block<Output>, through: ReadonlyMap<string, number>): NewRecord[] {
   const at = Date.now();
   const records: NewRecord[] = [];
-  const through = progress.of(block);
   let evaluated = false;
   for (const output of block.outputs) {
     if (output.kind === "finding_event") records.push(findingRecord(codec, output.event));
-    else if (output.kind === "evaluated") {
-      through.set(output.subject, output.through);
-      evaluated = true;
-    } else if (output.kind === "dead_letter") {
+    else if (output.kind === "evaluated") evaluated = true;
+    else if (output.kind === "dead_letter") {
       const { letter } = output;
       const value = codec.encode("DeadLetter", { ...letter, at, service: "evaluator" });
       records.push({ topic: topics.deadLetters.name, key: letter.key ?? letter.host_id, value });
@@ -182,24 +181,52 @@ function logRecords(codec: Codec, block: Block<Output>, progress: ProgressSoFar)
   if (evaluated) {
     const { stage, partition, to } = block;
     const value = codec.encode("Progress", { stage, partition, position: to, at, hosts: Object.fromEntries(through) });
-    records.push({ topic: topics.progress.name, key: `${stage}/${partition}`, value });
+    records.push({ topic: topics.progress.name, key: progressKey(block), value });
   }
   return records;
 }
 
 /**
- * How far each host or application has been evaluated. The topic is compacted by stage and partition, so a record tells of all
- * of them: one that has fallen silent is still there when the coordinator begins anew.
+ * How far each host or application has been evaluated. The topic is compacted by stage and partition, so a record tells of all of
+ * them: one that has fallen silent is still there when the coordinator begins anew. What was told before a block that doesn't
+ * follow the last one here, after a restart or another member's time, is read from the topic.
  */
 class ProgressSoFar {
-  private readonly partitions = new Map<string, Map<string, number>>();
+  private readonly partitions = new Map<string, { to: number; readonly through: Map<string, number> }>();
 
-  of({ stage, partition }: Block<Output>): Map<string, number> {
-    const key = `${stage}/${partition}`;
-    const known = this.partitions.get(key) ?? new Map<string, number>();
-    this.partitions.set(key, known);
-    return known;
+  constructor(
+    private readonly log: BlockSinkParts["log"],
+    private readonly codec: Codec,
+  ) {}
+
+  async with(block: Block<Output>): Promise<ReadonlyMap<string, number>> {
+    const key = progressKey(block);
+    const last = this.partitions.get(key);
+    const through = last?.to === block.from ? last.through : await this.told(key);
+    for (const output of block.outputs) {
+      if (output.kind === "evaluated") through.set(output.subject, Math.max(through.get(output.subject) ?? 0, output.through));
+    }
+    this.partitions.set(key, { to: block.to, through });
+    return through;
   }
+
+  private async told(key: string): Promise<Map<string, number>> {
+    const { name } = topics.progress;
+    let last: Buffer | null = null;
+    for (let { earliest: offset } = await this.log.bounds(name, 0); ; ) {
+      const records = await this.log.read(name, 0, offset, read_records_max);
+      const end = records.at(-1);
+      if (!end) break;
+      offset = end.offset + 1;
+      for (const record of records) if (record.key?.toString("utf8") === key) last = record.value;
+    }
+    const decoded = last ? this.codec.decode(last) : undefined;
+    return new Map(decoded?.name === "Progress" ? Object.entries(decoded.value.hosts) : []);
+  }
+}
+
+function progressKey({ stage, partition }: Block<Output>): string {
+  return `${stage}/${partition}`;
 }
 
 function findingRecord(codec: Codec, event: FindingEvent): NewRecord {

@@ -17,8 +17,14 @@ import { listenerEvidence } from "./window-items";
 /** Periods that one host is in at a time. Past it those that end last wait until there is room: each window tells them again. */
 export const spans_max = 1_000;
 
-/** Notes the periods that cover a window. One that ended at or before event_time has been evaluated. */
+/**
+ * Notes the periods that cover a window. One that ended at or before event_time has been evaluated. One that should cover the window
+ * and that it doesn't tell of was cancelled or got another end, or is of an application that the host has left: nobody asks any more.
+ */
 export function noteSpans(spans: Span[], part: HostWindow, event_time: number): void {
+  const told = new Set(part.assessments.map(({ begins_at, ends_at }) => `${begins_at}/${ends_at}`));
+  const stands = ([b, e]: Span) => b > part.window_start || e < part.window_end || told.has(`${b}/${e}`);
+  spans.splice(0, spans.length, ...spans.filter(stands));
   for (const { begins_at, ends_at } of part.assessments) {
     if (ends_at <= event_time || spans.some(([b, e]) => b === begins_at && e === ends_at)) continue;
     spans.push([begins_at, ends_at]);

@@ -164,8 +164,8 @@ function open(findings: Findings, sighting: Sighting, write: Write): boolean {
 
 /** Returns "reopened" where it was settled and this is news of it: what a supplement tells of the time before is not. */
 function seenAgain(finding: Finding, sighting: Sighting): "reopened" | undefined {
-  const reopens =
-    finding.status !== "active" && sighting.last > (finding.status === "inactive" ? finding.last_seen : finding.settled_at);
+  const news_from = finding.status === "inactive" ? finding.last_seen + 1 : finding.settled_at;
+  const reopens = finding.status !== "active" && sighting.last >= news_from;
   Object.assign(finding, ofRule(sighting.rule));
   finding.ruleset = sighting.ruleset;
   if (sighting.last >= finding.last_seen || finding.evidence === "") finding.evidence = sighting.evidence;

@@ -1,6 +1,6 @@
 import { createMetrics, type ServiceMetrics } from "@assay/runtime/metrics";
 import type { InsertBlock } from "@assay/store/client";
-import { LogFullError, type NewRecord } from "@assay/stream/log";
+import { LogFullError, type LogRecord, type NewRecord } from "@assay/stream/log";
 import type { Block } from "@assay/stream/stage";
 import { blockSink, insert_rows_max } from "../src/block-sink";
 import { evaluateHostWindows } from "../src/evaluate-host-windows";
@@ -17,7 +17,11 @@ beforeEach(() => {
 });
 afterEach(() => metrics.stop());
 
-function given(append: (records: readonly NewRecord[]) => Promise<void> = async () => undefined) {
+/** progress: what stands on that topic already. */
+function given(
+  append: (records: readonly NewRecord[]) => Promise<void> = async () => undefined,
+  progress: readonly Pick<LogRecord, "key" | "value" | "timestamp">[] = [],
+) {
   const calls: string[] = [];
   const inserts: InsertBlock[] = [];
   const records: NewRecord[] = [];
@@ -35,6 +39,9 @@ function given(append: (records: readonly NewRecord[]) => Promise<void> = async 
         records.push(...some);
         return [];
       },
+      bounds: async () => ({ earliest: 0, end: progress.length }),
+      read: async (topic, partition, offset) =>
+        progress.slice(offset).map((value, n) => ({ ...value, topic, partition, offset: offset + n })),
     },
     codec,
     metrics: counted,
@@ -134,6 +141,25 @@ test("progress tells each host's last event time, and nothing is written of noth
   expect(progress?.key).toBe("evaluate-host-windows/2");
   expect(codec.decode(progress?.value ?? Buffer.alloc(0))).toMatchObject({
     value: { partition: 2, position: 12, hosts: { "host-a": t0 + 20_000, "host-0": t0 + 10_000 } },
+  });
+});
+
+test("after a restart progress still tells of hosts that have fallen silent, and of none less than before", async () => {
+  const told = (stage: string, hosts: Record<string, number>) => ({
+    key: Buffer.from(`${stage}/2`),
+    value: codec.encode("Progress", { stage, partition: 2, position: 10, at: 1, hosts }),
+    timestamp: 1,
+  });
+  const before = [
+    told("evaluate-host-windows", { "host-a": t0 }),
+    told("evaluate-host-windows", { "host-a": t0 + 5_000, "host-0": t0 + 90_000, gone: t0 + 7_000 }),
+    told("evaluate-inventory", { other: t0 }),
+  ];
+  const { sink, records } = given(undefined, before);
+  await sink.write(block(someOutputs()));
+  const progress = records.find((r) => r.topic === "assay.progress");
+  expect(codec.decode(progress?.value ?? Buffer.alloc(0))).toMatchObject({
+    value: { hosts: { "host-a": t0 + 20_000, "host-0": t0 + 90_000, gone: t0 + 7_000 } },
   });
 });
 

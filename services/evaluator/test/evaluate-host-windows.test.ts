@@ -332,6 +332,14 @@ describe("state rules on listeners", () => {
     expect(rowsOf(host.apply("HostWindow", window(1, over), t0), "findings")).toEqual([]);
   });
 
+  test("are reopened by what is seen at the very edge of the window after", () => {
+    const host = given();
+    host.apply("HostWindow", window(0, { listeners: [listener(t0 + 5, { port: 8000 })] }), t0);
+    host.apply("HostWindow", window(1), t0);
+    host.apply("HostWindow", window(2, { listeners: [listener(t0 + 20_000, { port: 8000 })] }), t0);
+    expect(eventsOf(host.outputs)).toEqual(["opened", "resolved", "reopened"]);
+  });
+
   test("with a refresh time, rows are written that often, and none is lost from the counts", () => {
     const host = given(rules, minute);
     for (let n = 0; n < 10; n++) host.apply("HostWindow", window(n, { listeners: [open(n)] }), t0 + n);
@@ -405,6 +413,20 @@ describe("assessment rules", () => {
     expect(rowsOf(host.outputs, "outcomes").filter((o) => o.rule_id === "unused")).toMatchObject([
       { outcome: "insufficient_evidence", as_of: t0 + 20_000 },
     ]);
+  });
+
+  test("one that was cancelled, or ends earlier than it was to, is not asked at its old end", () => {
+    const listeners = [listener(t0, { port: 22 })];
+    const stopped = run([
+      { listeners, assessments: [span(0, 50)] },
+      { listeners, assessments: [span(0, 50)] },
+      { listeners, assessments: [span(0, 30)] },
+      ...[3, 4, 5].map(() => ({ listeners })),
+    ]);
+    const periods = (host: typeof stopped) => rowsOf(host.outputs, "outcomes").filter((o) => o.rule_id === "unused");
+    expect(periods(stopped)).toMatchObject([{ outcome: "match", as_of: t0 + 30_000, period_start: t0 }]);
+    const cancelled = run([{ listeners, assessments: [span(0, 30)] }, { listeners }, { listeners }, { listeners }]);
+    expect(periods(cancelled)).toEqual([]);
   });
 
   test("a later period that shows the listener used, or gone, resolves the finding", () => {
