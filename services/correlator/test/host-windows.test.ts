@@ -209,6 +209,31 @@ test("silence closes what is open, once, and only when no batch came after it wa
   ]);
 });
 
+test("a host that was cut off and then delivers all that it watched has no gap in coverage", () => {
+  const partition = new Partition(settings);
+  partition.tell(batch({ seq: 1, complete_through: 13_000, sent_at: 13_000 }));
+  const value = codec.encode("HostSilent", {
+    host_id: "h1",
+    incarnation: 1,
+    seq: 1,
+    silent_since: 13_000,
+    at: 80_000,
+    timeout_ms: 60_000,
+  });
+  partition.feed({ key: "h1", timestamp: 80_000, value });
+  partition.tell(batch({ seq: 2, complete_through: 16_000, sent_at: 90_000 }));
+  partition.tell(batch({ seq: 3, processes: [processEvent(18_000)], complete_through: 25_000, sent_at: 90_100 }));
+  partition.tell(batch({ seq: 4, complete_through: 32_000, sent_at: 90_200 }));
+  const covered = partition.windows().map((p) => [p.closed_by, p.window_start, p.covered_from, p.covered_to, windowed(p)]);
+  expect(covered).toEqual([
+    ["complete", 0, 0, 10_000, 0],
+    ["silent", 10_000, 10_000, 13_000, 0],
+    ["supplement", 10_000, 13_000, 16_000, 0],
+    ["supplement", 10_000, 16_000, 20_000, 1],
+    ["complete", 20_000, 20_000, 30_000, 0],
+  ]);
+});
+
 test("a host isn't silent for the time in which nobody was there to hear it", () => {
   const partition = new Partition(settings);
   partition.tell(batch({ seq: 1, complete_through: 2_000, sent_at: 2_000 }));

@@ -113,15 +113,20 @@ function applyBatch(
   host.drops.push(...batch.drops);
 
   openCovered(host, Math.max(observed_from, host.covered_since), complete_through, settings.window_ms);
-  const supplements = addEvents(host, batch, received_at, settings.window_ms);
+  const supplements = watchedInSilence(host, Math.max(told_through, watched_from), complete_through, settings.window_ms);
+  addEvents(host, batch, received_at, settings.window_ms, supplements);
   const byStart = (a: OpenWindow, b: OpenWindow) => a.start - b.start;
+  const lossy = batch.drops.flatMap(lossyCollectors);
+  const noteAll = (window: OpenWindow) => {
+    noteCollectors(window, batch.collectors);
+    if (window.start + settings.window_ms > told_through) noteCollectors(window, lossy);
+  };
   for (const supplement of [...supplements.values()].sort(byStart)) {
-    noteCollectors(supplement, batch.collectors);
+    noteAll(supplement);
     emit(host, closePart(host, supplement, "supplement", membership, settings.window_ms));
   }
   for (const window of Object.values(host.open).sort(byStart)) {
-    noteCollectors(window, batch.collectors);
-    if (window.start + settings.window_ms > told_through) noteCollectors(window, batch.drops.flatMap(lossyCollectors));
+    noteAll(window);
     if (window.start + settings.window_ms + settings.lateness_ms > host.complete_through) continue;
     close(host, window, "complete", membership, settings.window_ms, emit);
   }
@@ -191,9 +196,29 @@ function windowAt(host: HostState, start: number): OpenWindow {
   return fresh;
 }
 
-/** Puts each event into its open window; returns the supplements, by window start, for windows that have closed. */
-function addEvents(host: HostState, batch: TelemetryBatch, received_at: number, window_ms: number): Map<number, OpenWindow> {
+/**
+ * Supplements, by window start, of windows that silence closed before the agent had told all of them, and that it says to have
+ * watched during [from, to): a host that spooled in the meantime has no gap.
+ */
+function watchedInSilence(host: HostState, from: number, to: number, window_ms: number): Map<number, OpenWindow> {
   const supplements = new Map<number, OpenWindow>();
+  const end = Math.min(to, host.closed_through);
+  for (let start = Math.floor(from / window_ms) * window_ms; start < end; start += window_ms) {
+    const supplement = openWindow(start, host.incarnation, host.seq);
+    extendCoverage(supplement, from, end, window_ms);
+    supplements.set(start, supplement);
+  }
+  return supplements;
+}
+
+/** Puts each event into its open window, or into the supplement of a window that has closed. */
+function addEvents(
+  host: HostState,
+  batch: TelemetryBatch,
+  received_at: number,
+  window_ms: number,
+  supplements: Map<number, OpenWindow>,
+): void {
   const latest = received_at + future_ms_max;
   const place = (agent_time: number): { at: number; window: OpenWindow } => {
     const at = Math.min(agent_time + host.clock_offset_ms, latest);
@@ -220,7 +245,6 @@ function addEvents(host: HostState, batch: TelemetryBatch, received_at: number, 
     addListener(window, event, at);
     noteListener(host.in_use, event, at, host.covered_since);
   }
-  return supplements;
 }
 
 function newHost(batch: TelemetryBatch): HostState {
