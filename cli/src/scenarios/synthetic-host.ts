@@ -17,6 +17,8 @@ export interface HostPlan {
   readonly enrol_secret: string;
   readonly batch_wait_ms: number;
   readonly events_per_batch: number;
+  /** How far its clock is ahead of the true time; 0 where it isn't said. */
+  readonly clock_ahead_ms?: number;
 }
 
 /** What was delivered, counted where it was made. */
@@ -60,7 +62,7 @@ export class SyntheticHost {
 
   /** Begins to observe, and sends batches until it is stopped and the one in hand is delivered. */
   async run(stopped: AbortSignal): Promise<void> {
-    this.incarnation = Date.now();
+    this.incarnation = this.now();
     this.told_through = this.incarnation;
     await sleep(this.plan.random.between(0, this.plan.batch_wait_ms));
     while (!stopped.aborted) {
@@ -75,7 +77,7 @@ export class SyntheticHost {
   }
 
   private makeBatch(count: number): TelemetryBatch & { marks: Record<string, number> } {
-    const now = Date.now();
+    const now = this.now();
     const { random, host_id, address } = this.plan;
     const from = this.told_through;
     this.told_through = now;
@@ -109,16 +111,22 @@ export class SyntheticHost {
       const draw = random.next();
       if (draw < 0.005) {
         batch.processes.push(
-          process(at(), { parent_image: "/usr/sbin/nginx", parent_listens: [80], image: "/bin/sh", command_line: "sh -c id" }),
+          processEvent(at(), {
+            parent_image: "/usr/sbin/nginx",
+            parent_listens: [80],
+            image: "/bin/sh",
+            command_line: "sh -c id",
+          }),
         );
         mark(markedRules.shell);
       } else if (draw < 0.01) {
-        batch.processes.push(process(at(), { command_line: "/usr/bin/app --password [REDACTED:0123456789ab]" }));
+        batch.processes.push(processEvent(at(), { command_line: "/usr/bin/app --password [REDACTED:0123456789ab]" }));
         mark(markedRules.secret);
       } else if (draw < 0.015) {
         batch.connections.push(connection(at(), address, random.between(30_000, 60_000), "192.0.2.10", 23));
         mark(markedRules.telnet);
-      } else if (draw < 0.5) batch.processes.push(process(at(), { command_line: `/usr/bin/app --job ${random.between(0, 50)}` }));
+      } else if (draw < 0.5)
+        batch.processes.push(processEvent(at(), { command_line: `/usr/bin/app --job ${random.between(0, 50)}` }));
       else if (draw < 0.95) {
         batch.connections.push(
           connection(at(), address, random.between(30_000, 60_000), `198.51.100.${random.between(1, 40)}`, 443),
@@ -147,7 +155,7 @@ export class SyntheticHost {
     this.credential ??= await this.enrol();
     if (this.credential === undefined) return undefined;
     this.attempts++;
-    const wire = this.plan.codec.encode("TelemetryBatch", { ...batch, sent_at: Date.now() });
+    const wire = this.plan.codec.encode("TelemetryBatch", { ...batch, sent_at: this.now() });
     const response = await fetch(`${this.plan.ingest_url}/v1/telemetry`, {
       method: "POST",
       headers: {
@@ -164,6 +172,10 @@ export class SyntheticHost {
     return response.status >= 500 || response.status === 429 || response.status === 401
       ? undefined
       : `${response.status} ${text}`;
+  }
+
+  private now(): number {
+    return Date.now() + (this.plan.clock_ahead_ms ?? 0);
   }
 
   private async enrol(): Promise<string | undefined> {
@@ -186,7 +198,7 @@ export class SyntheticHost {
 /** Through the coordinator, which may be starting. */
 const enrol_wait_ms = 20_000;
 
-function process(at: number, facts: Partial<ProcessEvent>): ProcessEvent {
+export function processEvent(at: number, facts: Partial<ProcessEvent>): ProcessEvent {
   return {
     at,
     pid: 4_000,

@@ -1,0 +1,5 @@
+import { badInputScenario } from "./bad-input";
+
+badInputScenario(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});
