@@ -208,6 +208,29 @@ describe("contributions", () => {
     ]);
   });
 
+  test("more flows than fit in a record of the log are cut, in the partial and in the window, and counted", () => {
+    const partition = new Partition(settings);
+    const connections = (host: number) =>
+      Array.from({ length: 900 }, (_, n) =>
+        connectionEvent(n, { source_address: `10.0.0.${host}`, destination_port: n + 1, command_line: "x".repeat(800) }),
+      );
+    for (const n of [1, 2])
+      partition.tell(batch({ host_id: `h${n}`, seq: 1, connections: connections(n), complete_through: 9_000, sent_at: 9_000 }));
+    for (const n of [1, 2]) partition.tell(batch({ host_id: `h${n}`, seq: 2, complete_through: 10_000, sent_at: 10_000 }));
+    const partials = partition.outputs.filter((o) => o.topic === topics.applicationPartials.name);
+    const state = mergeState.empty(0);
+    const merged: NewRecord[] = [];
+    for (const [offset, { topic, value }] of partials.entries()) {
+      reducePartial(state, { topic, partition: 0, offset, key: null, value, timestamp: 1 }, merged, codec);
+    }
+    for (const { value } of [...partials, ...merged]) expect(value?.length).toBeLessThan(1_048_576);
+    const last = partialsOf(partition.outputs).at(-1);
+    expect((last?.flows.length ?? 0) + (last?.cut ?? 0)).toBe(1_800);
+    expect(last?.flows.length).toBeGreaterThan(800);
+    const window = codec.decode(merged.at(-1)?.value ?? Buffer.alloc(0));
+    expect(window.name === "ApplicationWindow" && window.value.flows.length + window.value.cut).toBe(1_800);
+  });
+
   test("listeners and addresses of the hosts come along", () => {
     const partition = new Partition(settings);
     partition.tell(

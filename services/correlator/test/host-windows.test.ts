@@ -276,6 +276,44 @@ test("equal activity folds into one observation that keeps every event time", ()
   expect(part && decodeTimes(part.processes[0]?.times as never, 0)).toEqual([1_000, 1_000, 4_321, 9_000]);
 });
 
+test("a window that is larger than a record of the log is cut to fit, and what is cut is counted", () => {
+  const partition = new Partition(settings);
+  const processes = Array.from({ length: 2_000 }, (_, n) => processEvent(n, { command_line: `cc ${n} ${"x".repeat(1_000)}` }));
+  processes.push(...processes.map((event) => ({ ...event, at: event.at + 5_000 })));
+  const connections = [connectionEvent(1_000), connectionEvent(2_000)];
+  partition.tell(batch({ seq: 1, processes, connections, complete_through: 9_000, sent_at: 9_000 }));
+  partition.tell(batch({ seq: 2, complete_through: 12_000, sent_at: 12_000 }));
+  for (const output of partition.outputs) expect(output.value?.length).toBeLessThan(1_048_576);
+  const [part] = partition.windows();
+  const kept = part?.processes.length ?? 0;
+  expect(kept).toBeGreaterThan(600);
+  expect(part?.connections).toHaveLength(1);
+  expect(part?.counts.slice(0, 2)).toEqual([
+    { kind: "processes", windowed: 4_000, folded: kept, cut: 2 * (2_000 - kept), duplicates: 0 },
+    { kind: "connections", windowed: 2, folded: 1, cut: 0, duplicates: 0 },
+  ]);
+});
+
+test("many event times are counted per second where they alone make a window too large", () => {
+  const partition = new Partition(settings);
+  for (let seq = 1; seq <= 100; seq++) {
+    const users = Array.from({ length: 200 }, (_, n) => `u${n}`);
+    const processes = users.flatMap((user) => Array.from({ length: 40 }, (_, n) => processEvent(n * 240 + seq, { user })));
+    partition.tell(batch({ seq, processes, complete_through: 1_000, sent_at: 9_000 }));
+  }
+  const [part] = partition.tell(batch({ seq: 101, complete_through: 12_000, sent_at: 12_000 }));
+  expect(part?.counts[0]).toEqual({ kind: "processes", windowed: 800_000, folded: 799_800, cut: 0, duplicates: 0 });
+  expect(part?.processes[0]?.times).toMatchObject({ count: 4_000, deltas: Buffer.alloc(0) });
+});
+
+test("a dead letter of a record as large as the log takes is one that it takes too", () => {
+  const partition = new Partition(settings);
+  partition.feed({ key: "h1", value: Buffer.alloc(1_048_000, 1), timestamp: 1 });
+  const letter = codec.decode(partition.outputs[0]?.value ?? Buffer.alloc(0));
+  expect(letter).toMatchObject({ name: "DeadLetter", value: { detail: expect.stringContaining("of 1048000 bytes are kept") } });
+  expect(partition.outputs[0]?.value?.length).toBeLessThan(600_000);
+});
+
 test("past the limit on event times it counts per second", () => {
   const partition = new Partition(settings);
   const events = Array.from({ length: times_max + 10 }, (_, i) => processEvent(i % 10_000));

@@ -7,6 +7,7 @@ import type { Codec } from "@assay/schemas/codec";
 import type { ApplicationHost, ApplicationPartial, HostFlow, HostListener, HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { NewRecord } from "@assay/stream/log";
+import { fit, jsonBytes, record_bytes_max } from "../fit";
 
 /**
  * Contributions kept for changes, behind the application's newest window. A part that is later still goes out as a partial that
@@ -69,7 +70,7 @@ export class Contributions {
           topic: topics.applicationPartials.name,
           key: `${application_id}/${window.window_start}`,
           partition_key: application_id,
-          value: codec.encode("ApplicationPartial", partial),
+          value: encodePartial(codec, partial),
           timestamp,
         });
       }
@@ -205,6 +206,16 @@ function forget(application: ApplicationState, watermark: number, window_ms: num
   for (const [host_id, closed_through] of application.members) {
     if (closed_through < stale) application.members.delete(host_id);
   }
+}
+
+/** What doesn't fit in one record of the log is counted with what is past the limit. */
+function encodePartial(codec: Codec, partial: ApplicationPartial): Buffer {
+  const value = codec.encode("ApplicationPartial", partial);
+  if (value.length <= record_bytes_max) return value;
+  const { flows, listeners } = partial;
+  const kept = fit({ flows, listeners }, record_bytes_max - jsonBytes({ ...partial, flows: [], listeners: [] }));
+  const cut = partial.cut + flows.length - kept.flows.length + listeners.length - kept.listeners.length;
+  return codec.encode("ApplicationPartial", { ...partial, ...kept, cut });
 }
 
 function partialOf(

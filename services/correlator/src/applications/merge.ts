@@ -11,6 +11,7 @@ import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import type { StateForm } from "@assay/stream/stage";
 import { unexpected } from "../dead-letter";
+import { fit, jsonBytes, record_bytes_max } from "../fit";
 import { contributions_kept_ms } from "./contribute";
 import { joinFlows } from "./join-flows";
 import { isHostLocal, networkScope } from "./network-scope";
@@ -81,12 +82,20 @@ export function reducePartial(state: MergeState, record: LogRecord, outputs: New
       outputs.push({
         topic: topics.applicationWindows.name,
         key: partial.application_id,
-        value: codec.encode("ApplicationWindow", merged),
+        value: encodeWindow(codec, merged),
         timestamp: record.timestamp,
       });
     }
     if (end + contributions_kept_ms <= newest) delete application.windows[start];
   }
+}
+
+/** Flows that don't fit in one record of the log are counted as cut. */
+function encodeWindow(codec: Codec, window: ApplicationWindow): Buffer {
+  const value = codec.encode("ApplicationWindow", window);
+  if (value.length <= record_bytes_max) return value;
+  const { flows } = fit({ flows: window.flows }, record_bytes_max - jsonBytes({ ...window, flows: [] }));
+  return codec.encode("ApplicationWindow", { ...window, flows, cut: window.cut + window.flows.length - flows.length });
 }
 
 export function mergePartials(partials: readonly ApplicationPartial[], revision: number, late: boolean): ApplicationWindow {

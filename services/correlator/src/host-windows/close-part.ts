@@ -5,10 +5,12 @@ import type {
   ClosedBy,
   ConnectionObservation,
   HostWindow,
+  KindCount,
   ListenerObservation,
   ProcessObservation,
 } from "@assay/schemas/generated/types";
-import { encodeTimes } from "./event-times";
+import { fit, jsonBytes, record_bytes_max } from "../fit";
+import { encodeTimes, timesPerSecond } from "./event-times";
 import { lastUsedAt, observedSince } from "./listeners-in-use";
 import { type Folded, type FoldedConnection, kindCounts, type OpenWindow, zeroByKind } from "./open-window";
 import type { HostState } from "./state";
@@ -62,6 +64,33 @@ export function closePart(
     counts: kindCounts(window, duplicates),
     drops,
   };
+}
+
+/** As much of a part as the log takes as one record: first with times per second, then without what doesn't fit, counted as cut. */
+export function fitPart(part: HostWindow): HostWindow {
+  const rest = { ...part, processes: [], connections: [], listeners: [] };
+  const coarse = <O extends Observation>(observation: O): O => {
+    return { ...observation, times: timesPerSecond(observation.times, part.window_start) };
+  };
+  const whole = {
+    processes: part.processes.map(coarse),
+    connections: part.connections.map(coarse),
+    listeners: part.listeners.map(coarse),
+  };
+  const kept = fit(whole, record_bytes_max - jsonBytes(rest));
+  const counts = part.counts.map((count): KindCount => {
+    const kind = count.kind as keyof typeof whole;
+    const cut = eventsOf(whole[kind]) - eventsOf(kept[kind]);
+    const observations = whole[kind].length - kept[kind].length;
+    return { ...count, cut: count.cut + cut, folded: count.folded - (cut - observations) };
+  });
+  return { ...part, ...kept, counts };
+}
+
+type Observation = HostWindow["processes" | "connections" | "listeners"][number];
+
+function eventsOf(observations: readonly Observation[]): number {
+  return observations.reduce((sum, { times }) => sum + times.count, 0);
 }
 
 function processObservation(

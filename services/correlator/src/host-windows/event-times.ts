@@ -49,6 +49,13 @@ export function encodeTimes(times: OpenTimes): EventTimes {
   };
 }
 
+/** The same times, counted per second where that is shorter. */
+export function timesPerSecond(times: EventTimes, window_start: number): EventTimes {
+  const per_second: number[] = [];
+  for (const at of decodeTimes(times, window_start)) countSecond(per_second, at - window_start);
+  return times.deltas.length > 2 * per_second.length ? { ...times, deltas: Buffer.alloc(0), per_second } : times;
+}
+
 /** Ascending steps, each as unsigned LEB128: seven bits a byte, low ones first. */
 function encodeDeltas(offsets: readonly number[]): Buffer {
   const bytes: number[] = [];

@@ -16,8 +16,9 @@ import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import { contribute, noteSilence } from "../applications/contribute";
 import { deadLetter, unexpected } from "../dead-letter";
+import { record_bytes_max } from "../fit";
 import { clockOffset } from "./clock";
-import { closePart, type Membership } from "./close-part";
+import { closePart, fitPart, type Membership } from "./close-part";
 import { noListeners, noteListener, noteUse } from "./listeners-in-use";
 import {
   addConnection,
@@ -63,13 +64,14 @@ export function reduceTelemetry(
     outputs.push(deadLetter(codec, record, "wrong_host", detail));
     return;
   }
-  const emit = (host: HostState, part: HostWindow) => {
-    outputs.push({
-      topic: topics.hostWindows.name,
-      key: host.host_id,
-      value: codec.encode("HostWindow", part),
-      timestamp: record.timestamp,
-    });
+  const emit = (host: HostState, closed: HostWindow) => {
+    let part = closed;
+    let value = codec.encode("HostWindow", part);
+    if (value.length > record_bytes_max) {
+      part = fitPart(closed);
+      value = codec.encode("HostWindow", part);
+    }
+    outputs.push({ topic: topics.hostWindows.name, key: host.host_id, value, timestamp: record.timestamp });
     contribute(state.contributions, part, host.closed_through);
   };
   if (decoded.name === "HostSilent") applySilence(state, decoded.value, membership, settings, emit);
