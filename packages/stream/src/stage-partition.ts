@@ -9,7 +9,7 @@
  */
 import type { Codec } from "@assay/schemas/codec";
 import { type Checkpoint, restoreCheckpoint } from "./checkpoints";
-import type { Log, LogRecord, Source, SourceEvent } from "./log";
+import { type Log, LogFullError, type LogRecord, type NewRecord, type Source, type SourceEvent } from "./log";
 import type { PartitionStatus, Stage } from "./stage";
 
 export interface PartitionContext<State, Output> {
@@ -60,6 +60,8 @@ export class StagePartition<State, Output> {
   /** When the first record after the last flush was read. */
   private gathering_since: number | undefined;
   private tick_at: number;
+  /** What ticks brought about and the log has no room for yet. */
+  private ticked: NewRecord[] = [];
 
   constructor(
     private readonly context: PartitionContext<State, Output>,
@@ -126,8 +128,14 @@ export class StagePartition<State, Output> {
     this.tick_at = now + stage.limits.tick_wait_ms;
     this.log_end = (await log.bounds(stage.input, this.partition)).end;
     if (!this.isCaughtUp()) return;
-    const records = stage.tick(this.state, time, this.partition);
-    if (records.length > 0) await log.append(records);
+    this.ticked.push(...stage.tick(this.state, time, this.partition));
+    if (this.ticked.length === 0) return;
+    try {
+      await log.append(this.ticked);
+      this.ticked = [];
+    } catch (error) {
+      if (!(error instanceof LogFullError)) throw error; // else they wait for the next tick: what makes room must not end for them
+    }
   }
 
   status(): PartitionStatus {

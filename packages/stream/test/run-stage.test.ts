@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
-import type { Log, SourceOptions } from "@assay/stream/log";
+import { type Log, LogFullError, type SourceOptions } from "@assay/stream/log";
 import { groupOf, runStage } from "@assay/stream/run-stage";
 import type { Block, RunningStage, Sink, Stage } from "@assay/stream/stage";
 import {
@@ -259,6 +259,31 @@ describe("a stage", () => {
     expect(ticks.find((t) => t.partition === 0)).toEqual({ partition: 0, keys: all.entries.size, now: 42 });
     expect(ticks.some((t) => t.partition === 1)).toBe(true);
     expect((await log.read(input, 0, 25, 10)).map(textOf)).toEqual(["1"]);
+  });
+
+  it("keeps what a tick brings about until a full log has room for it, and goes on", async () => {
+    await log.append(randomInput(seeded(1), 1, 25));
+    let tries = 0;
+    let ticks = 0;
+    const full: Log = {
+      ...faultyLog(log, new Faults(Number.POSITIVE_INFINITY, false), () => undefined),
+      append: async (records) => {
+        if (records.some((r) => r.key === "ticked") && ++tries < 3) throw new LogFullError("no room");
+        return log.append(records);
+      },
+    };
+    const running = runStage<Counts, Row>(
+      {
+        ...countingStage(new RepeatingSink(), { tick_wait_ms: 5 }),
+        tick: (_, __, partition) => (partition === 0 && ++ticks === 1 ? [{ ...text(input, "ticked", "1"), partition }] : []),
+      },
+      { log: full, codec, logger: quiet, now: () => 42 },
+    );
+    const toldOf = async () => (await log.read(input, 0, 25, 10)).map(textOf);
+    await until(async () => (await toldOf()).length > 0 && ticks > 4, [running]);
+    await running.stop();
+    expect(await toldOf()).toEqual(["1"]);
+    expect(tries).toBe(3);
   });
 
   it("lets the event loop turn while it reduces a long batch", async () => {
