@@ -35,6 +35,10 @@ const hour_ms = 3_600_000;
 const batch_wait_ms = 1_000;
 const events_per_batch = 60;
 const clock_jitter_ms_max = 5_000;
+/** In one window more than a record of the log takes. */
+const wide_batches = 4;
+const wide_events = 15;
+const wide_text_length = 60_000;
 /** Short, so that a cut of the default length shows silence; a longer cut shows it at the usual one. */
 const silent_after_ms = 20_000;
 const silent_after_default_ms = 60_000;
@@ -63,8 +67,14 @@ export async function badInputScenario(argv: readonly string[]): Promise<number>
     agent = new RealAgent("a-second-agent", join(root, "agent"), cable.url, assay.enrolSecret());
     agent.start();
     const refused = new RawHost("refused", codec, assay.ingest_url, assay.enrolSecret());
+    const wide = new RawHost("wide", codec, assay.ingest_url, assay.enrolSecret());
     const hosts = syntheticHosts(assay, codec);
-    const in_force_from = await createApplication(assay, "synthetic", [...hosts.keys(), refused.host_id, agent.host_id]);
+    const in_force_from = await createApplication(assay, "synthetic", [
+      ...hosts.keys(),
+      refused.host_id,
+      wide.host_id,
+      agent.host_id,
+    ]);
 
     print("bad batches");
     await checkBadBatches(assay, refused, codec, verdict);
@@ -77,8 +87,8 @@ export async function badInputScenario(argv: readonly string[]): Promise<number>
     const delivering = Promise.all([...hosts.values()].map((host) => host.run(stopping.signal)));
     delivering.catch(() => undefined); // awaited below
     const steps = async (cut_off: RealAgent) => {
-      print("a good batch of the host whose batches were refused; the clocks of two hosts an hour off");
-      await checkGoodBatch(assay, refused, verdict);
+      print("good batches afterwards; the clocks of two hosts an hour off");
+      await checkGoodBatches(assay, refused, wide, verdict);
       await checkClocks(assay, hosts, loaded_from, verdict);
       print("ports and a data directory in use");
       await checkInUse(assay, root, verdict);
@@ -104,7 +114,7 @@ export async function badInputScenario(argv: readonly string[]): Promise<number>
     verdict.expect(`the second agent stopped with exit code 0 (${code})`, code === 0);
     await checkStop(assay, verdict);
     verdict.expect("no port was left open", await allClosed(assay.ports));
-    delivered.set(refused.host_id, refused.delivered());
+    for (const host of [refused, wide]) delivered.set(host.host_id, host.delivered());
     checkAccount(auditOf(data), delivered, verdict);
   } catch (error) {
     verdict.expect(error instanceof Error ? error.message : String(error), false);
@@ -177,19 +187,33 @@ async function sendHalf(port: number, headers: Readonly<Record<string, string>>)
   socket.destroy();
 }
 
-async function checkGoodBatch(assay: RunningAssay, host: RawHost, verdict: Verdict): Promise<void> {
-  const answer = await host.send(host.batch([{}, {}, {}]));
+/** Also one whose windows hold more text than a record of the log takes. */
+async function checkGoodBatches(assay: RunningAssay, refused: RawHost, wide: RawHost, verdict: Verdict): Promise<void> {
+  const answer = await refused.send(refused.batch([{}, {}, {}]));
   verdict.expect(`a good batch of that host is accepted (${answer.status})`, answer.status === 200);
+  await wide.enrol();
+  for (let i = 0; i < wide_batches; i++) {
+    const texts = Array.from({ length: wide_events }, (_, n) => ({ command_line: `${i} ${n} ${"x".repeat(wide_text_length)}` }));
+    const accepted = await wide.send(wide.batch(texts));
+    if (accepted.status !== 200) throw new Error(`${wide.host_id}: ${accepted.status} ${accepted.message}`);
+  }
   await sleep(closing_wait_ms);
-  await host.send(host.batch([])); // it says that the window is complete
-  let windowed = 0;
-  const events = async () => {
-    const counts = (await windowsOf(assay.data, host.host_id)).flatMap((window) => window.counts);
-    windowed = counts.reduce((sum, count) => sum + count.windowed, 0);
-    return windowed === 3;
-  };
-  await until(rows_wait_ms, "", events).catch(() => undefined); // told below
-  verdict.expect(`and windowed (${windowed} of 3 events)`, windowed === 3);
+  for (const [host, events] of [
+    [refused, 3],
+    [wide, wide_batches * wide_events],
+  ] as const) {
+    await host.send(host.batch([])); // it says that the window is complete
+    const sums = { windowed: 0, cut: 0 };
+    const allThere = async () => {
+      const counts = (await windowsOf(assay.data, host.host_id)).flatMap((window) => window.counts);
+      sums.windowed = counts.reduce((sum, count) => sum + count.windowed, 0);
+      sums.cut = counts.reduce((sum, count) => sum + count.cut, 0);
+      return sums.windowed === events;
+    };
+    await until(rows_wait_ms, "", allThere).catch(() => undefined); // told below
+    const told = `${sums.windowed} of ${events} events, ${sums.cut} of them cut`;
+    verdict.expect(`${host.host_id}: its events are windowed (${told})`, sums.windowed === events);
+  }
 }
 
 async function checkClocks(

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Codec } from "@assay/schemas/codec";
 import { auditOf, checkAccount, checkStop, closing_wait_ms } from "./final-checks";
-import { RawHost } from "./raw-host";
+import { type IngestAnswer, RawHost } from "./raw-host";
 import { freePorts, RunningAssay, until } from "./running-assay";
 import { seeded } from "./seeded";
 import { SyntheticHost } from "./synthetic-host";
@@ -12,9 +12,12 @@ const ready_wait_ms = 90_000;
 /** The smallest that the setting takes. */
 const log_bytes_max = 33_554_432;
 const fill_batches_max = 100;
-/** Just below what the log takes as one record; the same text each time, so that windows stay small. */
-const fill_events = 16;
-const fill_text = "x".repeat(60_000);
+/**
+ * The first is just below what the log takes as one record, the last smaller than what any host sends: then there is room for none. The
+ * same texts each time, so that windows stay small.
+ */
+const fill_bytes = [960_000, 240_000, 60_000, 15_000, 4_000, 1_000, 100];
+const text_bytes_max = 60_000;
 const full_for_ms = 8_000;
 const batch_wait_ms = 500;
 const events_per_batch = 40;
@@ -43,11 +46,11 @@ export async function checkFullLog(data: string, codec: Codec, verdict: Verdict)
     await until(ready_wait_ms, "the host beside the filler delivered nothing", () => host.delivered().batches > 2);
     await filler.enrol();
     const refused = await fill(filler);
+    print(`        ${refused.message}`);
     verdict.expect(
       `a full log is answered with 507 log_full (${refused.status} ${refused.code})`,
       refused.status === 507 && refused.code === "log_full" && refused.retry_after_s > 0,
     );
-    print(`        ${refused.message}`);
     verdict.expect(
       "the answer names the log, the limit and the setting, and says to keep the record",
       refused.message.includes(`ASSAY_LOG_MAX_BYTES=${log_bytes_max}`) && /keep the record/.test(refused.message),
@@ -68,7 +71,7 @@ export async function checkFullLog(data: string, codec: Codec, verdict: Verdict)
     await until(
       ready_wait_ms,
       "the filler's batch was not accepted",
-      async () => (await filler.send(fillBatch(filler))).status === 200,
+      async () => (await filler.send(fillBatch(filler, fill_bytes[0] ?? 0))).status === 200,
     );
     await until(ready_wait_ms, "the host beside the filler delivered no more", () => host.delivered().batches > batches);
     stopping.abort();
@@ -96,14 +99,22 @@ export async function checkFullLog(data: string, codec: Codec, verdict: Verdict)
 /** For the evaluator to write what the last batches closed. */
 const settle_wait_ms = 4_000;
 
-async function fill(filler: RawHost): ReturnType<RawHost["send"]> {
-  for (let sent = 0; sent < fill_batches_max; sent++) {
-    const answer = await filler.send(fillBatch(filler));
-    if (answer.status !== 200) return answer;
+/** The answer to a batch for which there is no room any more, however small. */
+async function fill(filler: RawHost): Promise<IngestAnswer> {
+  let refused: IngestAnswer | undefined;
+  let sent = 0;
+  for (const bytes of fill_bytes) {
+    do {
+      if (++sent > fill_batches_max) throw new Error(`${fill_batches_max} batches did not fill a log of ${log_bytes_max} bytes`);
+      const answer = await filler.send(fillBatch(filler, bytes));
+      refused = answer.status === 200 ? undefined : answer;
+    } while (refused === undefined);
   }
-  throw new Error(`${fill_batches_max} batches did not fill a log of ${log_bytes_max} bytes`);
+  if (refused === undefined) throw new Error("nothing was refused");
+  return refused;
 }
 
-function fillBatch(filler: RawHost): ReturnType<RawHost["batch"]> {
-  return filler.batch(Array(fill_events).fill({ command_line: fill_text }));
+function fillBatch(filler: RawHost, bytes: number): ReturnType<RawHost["batch"]> {
+  const texts = Array.from({ length: Math.ceil(bytes / text_bytes_max) }, () => "x".repeat(Math.min(bytes, text_bytes_max)));
+  return filler.batch(texts.map((command_line) => ({ command_line })));
 }
