@@ -19,7 +19,7 @@ import { type Judged, type Outcomes, transition } from "./outcomes";
 import type { Output } from "./outputs";
 import { deadLetter, readRecord } from "./read-record";
 import type { RuleSet, RuleSets } from "./rule-sets";
-import { adoptRules, noteRules } from "./rules-in-force";
+import { adoptRules, endWithRules, noteRules } from "./rules-in-force";
 import { Sightings } from "./sightings";
 
 /** A host in the application, or with an empty id the application itself. */
@@ -106,7 +106,8 @@ function applyWindow(
     const gathered = sightings.get(host_id);
     if (gathered) seeAll(resource.findings, gathered, counted, rules, window, late, write);
     judgeResource(parts.engine, flows, rules, resource, hosts.get(host_id), gathered, window, late, outputs);
-    if (!late) expire(resource.findings, application.event_time, write);
+    if (late) endWithRules(resource, rules, parts.rule_sets, application.event_time, write);
+    else expire(resource.findings, application.event_time, write);
   }
 }
 

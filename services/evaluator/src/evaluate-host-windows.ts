@@ -16,7 +16,7 @@ import { entryOf, keyedForm, noRules } from "./keyed-state";
 import { type Output, row } from "./outputs";
 import { readRecord } from "./read-record";
 import { judgeFailures } from "./rule-failures";
-import { adoptRules, noteRules } from "./rules-in-force";
+import { adoptRules, endWithRules, noteRules } from "./rules-in-force";
 
 const state_version = 1;
 
@@ -62,7 +62,10 @@ function applyPart(
   host.event_time = through;
 
   evaluateWindow(parts, rules, host, part, late, write);
-  if (late) return;
+  if (late) {
+    endWithRules(host, rules, parts.rule_sets, host.event_time, write);
+    return;
+  }
   judgeFailures(rules, host.outcomes, { host_id: part.host_id, application_id: "", as_of: part.window_end }, outputs);
   evaluateAssessments(parts, rules, host, part, write);
   expire(host.findings, host.event_time, write);

@@ -9,6 +9,12 @@ import type { RuleRow } from "./rows";
 import { isFailure } from "./rule-failures";
 import type { RuleSet, RuleSets } from "./rule-sets";
 
+interface Subject {
+  readonly findings: Findings;
+  readonly outcomes: Outcomes;
+  rules: RulesInForce;
+}
+
 /**
  * Writes what changed between the rules before and these. Every partition of every stage does so with the same rows, which the
  * table replaces by rule and version. A window of the past, with older rules, changes nothing.
@@ -26,17 +32,22 @@ export function noteRules(state: KeyedState<unknown>, now: RuleSet, rule_sets: R
 }
 
 /** A subject meets the rules of its newest evidence: findings of rules that are gone close. Older rules change nothing. */
-export function adoptRules(
-  subject: { findings: Findings; outcomes: Outcomes; rules: RulesInForce },
-  rules: RuleSet,
-  at: number,
-  write: Write,
-): void {
+export function adoptRules(subject: Subject, rules: RuleSet, at: number, write: Write): void {
   const before = subject.rules;
   if (rules.digest === before.digest || rules.effective_from < before.effective_from) return;
+  leaveGone(subject, rules, at, write);
+  subject.rules = { digest: rules.digest, effective_from: rules.effective_from };
+}
+
+/** What a late part's older rules brought about is told, and doesn't outlive them. */
+export function endWithRules(subject: Subject, older: RuleSet, rule_sets: RuleSets, at: number, write: Write): void {
+  const { digest, effective_from } = subject.rules;
+  if (digest !== "" && older.digest !== digest) leaveGone(subject, rule_sets.at(effective_from), at, write);
+}
+
+function leaveGone(subject: Subject, rules: RuleSet, at: number, write: Write): void {
   closeGone(subject.findings, (finding) => stands(rules, finding), at, write);
   forgetGone(subject.outcomes, (rule_id) => rules.rules.has(rule_id) || isFailure(rule_id));
-  subject.rules = { digest: rules.digest, effective_from: rules.effective_from };
 }
 
 /** Whether a finding's rule is there, or may be: in a package that could not be loaded. */

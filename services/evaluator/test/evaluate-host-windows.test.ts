@@ -475,6 +475,16 @@ describe("rules in force", () => {
     expect(rowsOf(host.apply("HostWindow", window(2), t0 + 2), "rules")).toEqual([]);
   });
 
+  test("what a late part shows of a rule that is gone by now is told, and closed", () => {
+    const host = given(inForce(ruleSet("d1", t0, [shell, cleartext]), ruleSet("d2", t0 + 15 * second, [shell])));
+    for (const n of [0, 1, 2]) host.apply("HostWindow", window(n), t0 + n);
+    const late = { closed_by: "supplement" as const, seq_to: 9, listeners: [listener(t0 + 5, { port: 8000 })] };
+    const outputs = host.apply("HostWindow", window(0, late), t0 + 9);
+    expect(eventsOf(outputs)).toEqual(["opened", "closed"]);
+    expect(outcomesOf(outputs, "http")).toEqual([["match", 10, 1]]);
+    expect([...mergedFindings(host.outputs).values()]).toMatchObject([{ status: "closed", occurrences: 1 }]);
+  });
+
   test("a package that can't be loaded is an outcome of its own, keeps its findings, and is clear once it loads", () => {
     const broken = ruleSet("d2", t0 + 15 * second, [other], [{ package: "test", reason: "shell.yml:3: unknown modifier" }]);
     const host = given(inForce(ruleSet("d1", t0, [shell]), broken, ruleSet("d3", t0 + 35 * second, [shell])));
