@@ -3,6 +3,7 @@ import { Codec, folderIds } from "@assay/schemas/codec";
 import type { ConnectionEvent, HostWindow, ListenerEvent, ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
+import type { StateForm } from "@assay/stream/stage";
 import type { Membership } from "../src/host-windows/close-part";
 import { reduceTelemetry } from "../src/host-windows/reduce";
 import { hostWindowState, type PartitionState } from "../src/host-windows/state";
@@ -128,13 +129,11 @@ export class Partition {
     return windowsOf(this.outputs);
   }
 
+  private readonly checkpoint: unknown[] = new Array<unknown>(hostWindowState.buckets).fill(undefined);
+
   /** What a crash and a restore from a checkpoint make of the state. */
   restart(): void {
-    const buckets = Array.from({ length: hostWindowState.buckets }, (_, b) => {
-      const snapshot = hostWindowState.snapshot(this.state, b);
-      return snapshot === undefined ? undefined : (JSON.parse(JSON.stringify(snapshot)) as unknown);
-    });
-    this.state = hostWindowState.restore(0, buckets);
+    this.state = checkpointed(hostWindowState, this.state, this.checkpoint);
   }
 }
 
@@ -148,4 +147,13 @@ export function windowsOf(outputs: readonly NewRecord[]): HostWindow[] {
 
 export function windowed(part: HostWindow): number {
   return part.counts.reduce((total, c) => total + c.windowed, 0);
+}
+
+/** Writes the changed buckets into the checkpoint, as the loop does, and restores all of it. */
+export function checkpointed<S>(form: StateForm<S>, state: S, checkpoint: unknown[]): S {
+  for (const bucket of form.takeDirty(state)) {
+    const snapshot = form.snapshot(state, bucket);
+    checkpoint[bucket] = snapshot === undefined ? undefined : JSON.parse(JSON.stringify(snapshot));
+  }
+  return form.restore(0, structuredClone(checkpoint));
 }

@@ -7,6 +7,7 @@ import type { Codec } from "@assay/schemas/codec";
 import type { ApplicationHost, ApplicationPartial, HostFlow, HostListener, HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { NewRecord } from "@assay/stream/log";
+import { windowBucketOf } from "../bucket";
 import { fit, jsonBytes, record_bytes_max } from "../fit";
 
 /**
@@ -19,7 +20,7 @@ export const flows_per_partial_max = 50_000;
 /** Hosts that told nothing for this long no longer belong to an application's live hosts here. */
 const member_kept_ms = 60 * 60_000;
 
-interface Contribution {
+export interface Contribution {
   readonly window_start: number;
   readonly window_end: number;
   version: number;
@@ -37,19 +38,34 @@ interface ApplicationState {
   windows: Record<string, Contribution>;
   newest: number;
 }
-/** As it stands in a checkpoint: by id, with members by host. */
-type StoredApplication = Omit<ApplicationState, "members"> & { members: Record<string, number> };
-export type StoredContributions = Record<string, StoredApplication>;
+/** As they stand in a checkpoint: what there is of each application beside its windows, and a bucket of windows. */
+export type StoredMembers = Record<string, { members: Record<string, number>; newest: number }>;
+export type StoredWindows = [application_id: string, window: Contribution][];
 
 export class Contributions {
   /** Application windows changed by the record in hand. */
   private readonly changed = new Map<string, Set<number>>();
 
+  private readonly dirty_windows = new Set<number>();
+  private dirty_members = false;
+
   constructor(readonly applications: Map<string, ApplicationState>) {}
+
+  /** What has changed since the last call, for a checkpoint: members, and buckets of windows. */
+  takeDirty(): { readonly members: boolean; readonly windows: readonly number[] } {
+    const dirty = { members: this.dirty_members, windows: [...this.dirty_windows] };
+    this.dirty_windows.clear();
+    this.dirty_members = false;
+    return dirty;
+  }
 
   touch(application_id: string, window_start: number | undefined): void {
     const starts = this.changed.get(application_id) ?? new Set();
-    if (window_start !== undefined) starts.add(window_start);
+    if (window_start !== undefined) {
+      starts.add(window_start);
+      this.dirty_windows.add(windowBucketOf(application_id, window_start));
+    }
+    this.dirty_members = true;
     this.changed.set(application_id, starts);
   }
 
@@ -65,6 +81,7 @@ export class Contributions {
         const due = window.window_end <= watermark && (!window.sent || starts.has(window.window_start));
         if (!due) continue;
         window.sent = true;
+        this.dirty_windows.add(windowBucketOf(application_id, window.window_start));
         const partial = partialOf(application_id, window, contributor, revision, watermark);
         records.push({
           topic: topics.applicationPartials.name,
@@ -74,28 +91,41 @@ export class Contributions {
           timestamp,
         });
       }
-      forget(application, watermark, window_ms);
+      for (const start of forget(application, watermark, window_ms))
+        this.dirty_windows.add(windowBucketOf(application_id, start));
     }
     this.changed.clear();
     return records;
   }
 }
 
-export function restoreContributions(stored: StoredContributions): Contributions {
-  const applications = Object.entries(stored).map(([id, application]): [string, ApplicationState] => [
-    id,
-    { ...application, members: new Map(Object.entries(application.members)) },
-  ]);
-  return new Contributions(new Map(applications));
+export function restoreContributions(stored: StoredMembers, windows: readonly StoredWindows[]): Contributions {
+  const applications = new Map<string, ApplicationState>();
+  for (const [id, { members, newest }] of Object.entries(stored)) {
+    applications.set(id, { members: new Map(Object.entries(members)), windows: {}, newest });
+  }
+  for (const [id, window] of windows.flat()) {
+    const application = applications.get(id);
+    if (application) application.windows[window.window_start] = window;
+  }
+  return new Contributions(applications);
 }
 
-export function snapshotContributions({ applications }: Contributions): StoredContributions | undefined {
+export function snapshotMembers({ applications }: Contributions): StoredMembers | undefined {
   if (applications.size === 0) return undefined;
-  const stored = [...applications].map(([id, application]): [string, StoredApplication] => [
-    id,
-    { ...application, members: Object.fromEntries(application.members) },
-  ]);
-  return Object.fromEntries(stored);
+  return Object.fromEntries(
+    [...applications].map(([id, { members, newest }]) => [id, { members: Object.fromEntries(members), newest }]),
+  );
+}
+
+export function snapshotWindows({ applications }: Contributions, bucket: number): StoredWindows | undefined {
+  const stored: StoredWindows = [];
+  for (const [id, { windows }] of applications) {
+    for (const window of Object.values(windows)) {
+      if (windowBucketOf(id, window.window_start) === bucket) stored.push([id, window]);
+    }
+  }
+  return stored.length > 0 ? stored : undefined;
 }
 
 /** Adds a part to the windows of the applications that cover its host. */
@@ -197,15 +227,16 @@ function watermarkOf(application: ApplicationState): number {
   return lowest === Number.POSITIVE_INFINITY ? application.newest : lowest;
 }
 
-function forget(application: ApplicationState, watermark: number, window_ms: number): void {
-  for (const window of Object.values(application.windows)) {
-    if (window.sent && window.window_end + contributions_kept_ms <= Math.max(application.newest, watermark))
-      delete application.windows[window.window_start];
-  }
+/** Returns the starts of the windows that it let go. */
+function forget(application: ApplicationState, watermark: number, window_ms: number): number[] {
+  const newest = Math.max(application.newest, watermark);
+  const old = Object.values(application.windows).filter((w) => w.sent && w.window_end + contributions_kept_ms <= newest);
+  for (const window of old) delete application.windows[window.window_start];
   const stale = application.newest - Math.max(member_kept_ms, 10 * window_ms);
   for (const [host_id, closed_through] of application.members) {
     if (closed_through < stale) application.members.delete(host_id);
   }
+  return old.map((window) => window.window_start);
 }
 
 /** What doesn't fit in one record of the log is counted with what is past the limit. */

@@ -10,6 +10,7 @@ import type { ApplicationPartial, ApplicationWindow } from "@assay/schemas/gener
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import type { StateForm } from "@assay/stream/stage";
+import { buckets, windowBucketOf } from "../bucket";
 import { unexpected } from "../dead-letter";
 import { fit, jsonBytes, record_bytes_max } from "../fit";
 import { contributions_kept_ms } from "./contribute";
@@ -29,23 +30,49 @@ interface MergeApplication {
 }
 export interface MergeState {
   readonly applications: Map<string, MergeApplication>;
-  dirty: boolean;
+  /** Buckets of the checkpoint that changed. */
+  readonly dirty: Set<number>;
 }
+
+/** After the windows' buckets. */
+const watermarksBucket = buckets;
+type StoredWindows = [application_id: string, window_start: number, window: MergeWindow][];
+type StoredWatermarks = Record<string, MergeApplication["watermarks"]>;
 
 export const mergeState: StateForm<MergeState> = {
   version: 1,
-  buckets: 1,
-  empty: () => ({ applications: new Map(), dirty: false }),
-  restore: (_, [bucket]) => ({
-    applications: new Map(Object.entries((bucket as Record<string, MergeApplication> | undefined) ?? {})),
-    dirty: false,
-  }),
+  buckets: watermarksBucket + 1,
+  empty: () => ({ applications: new Map(), dirty: new Set() }),
+  restore: (_, values) => {
+    const applications = new Map<string, MergeApplication>();
+    for (const [id, watermarks] of Object.entries((values[watermarksBucket] as StoredWatermarks | undefined) ?? {})) {
+      applications.set(id, { watermarks, windows: {} });
+    }
+    for (const value of values.slice(0, buckets)) {
+      for (const [id, start, window] of (value as StoredWindows | undefined) ?? []) {
+        const application = applications.get(id);
+        if (application) application.windows[start] = window;
+      }
+    }
+    return { applications, dirty: new Set() };
+  },
   takeDirty: (state) => {
-    const dirty = state.dirty ? [0] : [];
-    state.dirty = false;
+    const dirty = [...state.dirty];
+    state.dirty.clear();
     return dirty;
   },
-  snapshot: (state) => (state.applications.size > 0 ? Object.fromEntries(state.applications) : undefined),
+  snapshot: (state, bucket) => {
+    if (bucket === watermarksBucket) {
+      return Object.fromEntries([...state.applications].map(([id, { watermarks }]) => [id, watermarks]));
+    }
+    const stored: StoredWindows = [];
+    for (const [id, { windows }] of state.applications) {
+      for (const [start, window] of Object.entries(windows)) {
+        if (windowBucketOf(id, Number(start)) === bucket) stored.push([id, Number(start), window]);
+      }
+    }
+    return stored.length > 0 ? stored : undefined;
+  },
 };
 
 export function reducePartial(state: MergeState, record: LogRecord, outputs: NewRecord[], codec: Codec): void {
@@ -61,7 +88,9 @@ export function reducePartial(state: MergeState, record: LogRecord, outputs: New
   const known = window.partials[partial.contributor];
   if (known && known.revision >= partial.revision) return;
   state.applications.set(partial.application_id, application);
-  state.dirty = true;
+  const changed = (start: number) => state.dirty.add(windowBucketOf(partial.application_id, start));
+  state.dirty.add(watermarksBucket);
+  changed(partial.window_start);
   window.partials[partial.contributor] = partial;
   application.windows[partial.window_start] = window;
   application.watermarks[partial.contributor] = Math.max(application.watermarks[partial.contributor] ?? 0, partial.watermark);
@@ -79,6 +108,7 @@ export function reducePartial(state: MergeState, record: LogRecord, outputs: New
     if (!candidate.sent || start === partial.window_start) {
       const merged = mergePartials(Object.values(candidate.partials), record.offset + 1, candidate.sent);
       candidate.sent = true;
+      changed(start);
       outputs.push({
         topic: topics.applicationWindows.name,
         key: partial.application_id,
@@ -86,7 +116,9 @@ export function reducePartial(state: MergeState, record: LogRecord, outputs: New
         timestamp: record.timestamp,
       });
     }
-    if (end + contributions_kept_ms <= newest) delete application.windows[start];
+    if (end + contributions_kept_ms > newest) continue;
+    delete application.windows[start];
+    changed(start);
   }
 }
 

@@ -15,6 +15,7 @@ import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
 import type { LogRecord, NewRecord } from "@assay/stream/log";
 import { contribute, noteSilence } from "../applications/contribute";
+import { bucketOf } from "../bucket";
 import { deadLetter, unexpected } from "../dead-letter";
 import { record_bytes_max } from "../fit";
 import { clockOffset } from "./clock";
@@ -30,7 +31,7 @@ import {
   openWindow,
   zeroByKind,
 } from "./open-window";
-import { bucketOf, type HostState, type PartitionState } from "./state";
+import type { HostState, PartitionState } from "./state";
 
 export interface HostWindowSettings {
   readonly window_ms: number;

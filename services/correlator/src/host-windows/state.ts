@@ -2,7 +2,15 @@
 import type { Drop } from "@assay/schemas/generated/types";
 import type { TelemetryKind } from "@assay/schemas/kinds";
 import type { StateForm } from "@assay/stream/stage";
-import { Contributions, restoreContributions, type StoredContributions, snapshotContributions } from "../applications/contribute";
+import {
+  Contributions,
+  restoreContributions,
+  type StoredMembers,
+  type StoredWindows,
+  snapshotMembers,
+  snapshotWindows,
+} from "../applications/contribute";
+import { bucketOf, buckets } from "../bucket";
 import type { ListenersInUse } from "./listeners-in-use";
 import type { OpenWindow } from "./open-window";
 
@@ -40,19 +48,13 @@ export interface PartitionState {
   watching_since: number | undefined;
 }
 
-const buckets = 64;
-/** The bucket after the hosts' holds the contributions to application windows. */
-const contributionsBucket = buckets;
-
-export function bucketOf(host_id: string): number {
-  let hash = 0;
-  for (let i = 0; i < host_id.length; i++) hash = (Math.imul(hash, 31) + host_id.charCodeAt(i)) | 0;
-  return (hash >>> 0) % buckets;
-}
+/** The hosts' buckets, one for the applications' members, and those of their windows. */
+const membersBucket = buckets;
+const windowsBuckets = membersBucket + 1;
 
 export const hostWindowState: StateForm<PartitionState> = {
   version: 1,
-  buckets: buckets + 1,
+  buckets: windowsBuckets + buckets,
   empty: (partition) => ({
     partition,
     hosts: new Map(),
@@ -66,16 +68,18 @@ export const hostWindowState: StateForm<PartitionState> = {
     for (const value of values.slice(0, buckets)) {
       for (const host of (value as HostState[] | undefined) ?? []) state.hosts.set(host.host_id, host);
     }
-    const contributions = values[contributionsBucket] as StoredContributions | undefined;
-    return contributions ? { ...state, contributions: restoreContributions(contributions) } : state;
+    const windows = values.slice(windowsBuckets).flatMap((value) => (value ? [value as StoredWindows] : []));
+    return { ...state, contributions: restoreContributions((values[membersBucket] as StoredMembers | undefined) ?? {}, windows) };
   },
   takeDirty: (state) => {
-    const dirty = [...state.dirty, contributionsBucket];
+    const { members, windows } = state.contributions.takeDirty();
+    const dirty = [...state.dirty, ...(members ? [membersBucket] : []), ...windows.map((bucket) => windowsBuckets + bucket)];
     state.dirty.clear();
     return dirty;
   },
   snapshot: (state, bucket) => {
-    if (bucket === contributionsBucket) return snapshotContributions(state.contributions);
+    if (bucket === membersBucket) return snapshotMembers(state.contributions);
+    if (bucket >= windowsBuckets) return snapshotWindows(state.contributions, bucket - windowsBuckets);
     const hosts = [...state.hosts.values()].filter((h) => bucketOf(h.host_id) === bucket);
     return hosts.length > 0 ? hosts : undefined;
   },
