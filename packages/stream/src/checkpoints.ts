@@ -25,7 +25,7 @@ const generations_per_epoch = 1_024;
 const topic = topics.checkpoints.name;
 
 export interface CheckpointOwner<State> {
-  readonly log: Log;
+  readonly log: Pick<Log, "append" | "read" | "bounds">;
   readonly codec: Codec;
   readonly stage: string;
   readonly form: StateForm<State>;
@@ -207,7 +207,7 @@ function readManifest<State>(owner: CheckpointOwner<State>, epoch: number, value
 }
 
 /** In several appends where one would be too large; the last record is durable last. */
-async function appendInOrder(log: Log, records: readonly NewRecord[]): Promise<void> {
+async function appendInOrder(log: Pick<Log, "append">, records: readonly NewRecord[]): Promise<void> {
   let together: NewRecord[] = [];
   let bytes = 0;
   for (const record of records) {

@@ -2,11 +2,12 @@
  * The loop of a stage: takes events of its source one by one, and does between them what is due. One thing at a time: while one
  * partition delivers, the others wait, and so does the source.
  *
- * It ends by stop(), or by the first error: a bug, or the world being down past the retries of log and sink. What was in hand then is
- * read again at the next start.
+ * A full log is waited for. It ends by stop(), or by the first error: a bug, or the world being down past the retries of log and sink.
+ * What was in hand then is read again at the next start.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Codec } from "@assay/schemas/codec";
-import type { Log, SourceEvent } from "./log";
+import { type Log, LogFullError, type SourceEvent } from "./log";
 import type { RunningStage, Stage } from "./stage";
 import { type Delivery, openPartition, type PartitionContext, type StagePartition } from "./stage-partition";
 
@@ -43,6 +44,8 @@ export function runStage<State, Output>(stage: Stage<State, Output>, surrounding
 
 /** How long stop() may have to wait for the source. */
 const wait_ms_max = 100;
+/** Between two attempts on a full log. */
+const room_wait_ms = 500;
 
 class StageLoop<State, Output> {
   stopping = false;
@@ -60,7 +63,7 @@ class StageLoop<State, Output> {
     const { batch_records_max } = limits;
     const source = await log.source({ group: groupOf(name), topics: [input], from: "earliest", batch_records_max });
     try {
-      const context = { stage: this.stage, log, codec, source };
+      const context = { stage: this.stage, log, codec, source, waitForRoom: this.waitForRoom.bind(this) };
       while (!this.stopping) {
         await this.handle(context, await source.next(this.waitMs()));
         await this.doWhatIsDue();
@@ -69,7 +72,9 @@ class StageLoop<State, Output> {
       for (const work of this.works.values()) this.keepOrDrop(work, await work.flushInHand());
     } catch (error) {
       await source.close().catch((reason: unknown) => logger.warn({ stage: name, error: reason }, "leaving the group failed"));
-      throw error;
+      if (!this.stopping || !(error instanceof LogFullError)) throw error;
+      logger.warn({ stage: name, error }, "the log has no room for the work in hand; the next start does it again");
+      return;
     }
     await source.close();
   }
@@ -115,6 +120,20 @@ class StageLoop<State, Output> {
     this.works.delete(work.partition);
     const { partition, generation } = work;
     this.surroundings.logger.info({ stage: this.stage.name, partition, generation }, "partition fenced");
+  }
+
+  /** The stages make room by getting on, so that they must not end for want of it. */
+  private async waitForRoom<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (this.stopping || !(error instanceof LogFullError)) throw error;
+        const { logger } = this.surroundings;
+        if (tries === 1) logger.warn({ stage: this.stage.name, error }, "the log is full; the stage waits for room");
+        await sleep(room_wait_ms);
+      }
+    }
   }
 
   private waitMs(): number {

@@ -8,7 +8,7 @@
  * came with the assignment names an end, that very block is gathered and written again before anything else.
  */
 import type { Codec } from "@assay/schemas/codec";
-import { type Checkpoint, restoreCheckpoint } from "./checkpoints";
+import { type Checkpoint, type CheckpointOwner, restoreCheckpoint } from "./checkpoints";
 import { type Log, LogFullError, type LogRecord, type NewRecord, type Source, type SourceEvent } from "./log";
 import type { PartitionStatus, Stage } from "./stage";
 
@@ -17,6 +17,8 @@ export interface PartitionContext<State, Output> {
   readonly log: Log;
   readonly codec: Codec;
   readonly source: Source;
+  /** Does it again while the log is full. It must bear that: an append, a commit, a block for the sink. */
+  readonly waitForRoom: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** "fenced": another member has the partition; drop this. */
@@ -27,7 +29,7 @@ export async function openPartition<State, Output>(
   context: PartitionContext<State, Output>,
   assigned: Extract<SourceEvent, { kind: "assigned" }>,
 ): Promise<StagePartition<State, Output>> {
-  const { stage, log, codec, source } = context;
+  const { stage, log, codec, source, waitForRoom } = context;
   const { partition, generation, committed, earliest } = assigned;
   const note = readNote(stage.name, committed?.note);
   const from = committed?.offset ?? earliest;
@@ -38,7 +40,12 @@ export async function openPartition<State, Output>(
         "time for which the stage may stand still",
     );
   }
-  const owner = { log, codec, stage: stage.name, form: stage.state, partition, generation };
+  const waiting: CheckpointOwner<State>["log"] = {
+    append: (records) => waitForRoom(() => log.append(records)),
+    read: (topic, of, offset, max_records) => log.read(topic, of, offset, max_records),
+    bounds: (topic, of) => log.bounds(topic, of),
+  };
+  const owner = { log: waiting, codec, stage: stage.name, form: stage.state, partition, generation };
   const { state, checkpoint } = await restoreCheckpoint(owner, note.e);
   source.seek(stage.input, partition, from);
   return new StagePartition(context, partition, generation, state, checkpoint, from, note.to);
@@ -170,15 +177,17 @@ export class StagePartition<State, Output> {
 
   private async writeOutputs(): Promise<void> {
     const { outputs, partition, written_to: from, position: to } = this;
+    const { stage, waitForRoom } = this.context;
     this.written_to = to;
     if (outputs.length === 0) return;
     this.outputs = [];
-    await this.context.stage.sink.write({ stage: this.context.stage.name, partition, from, to, outputs });
+    await waitForRoom(() => stage.sink.write({ stage: stage.name, partition, from, to, outputs }));
   }
 
   private commit(offset: number, note: Note): Promise<"committed" | "fenced"> {
-    const { source, stage } = this.context;
-    return source.commit({ topic: stage.input, partition: this.partition, offset }, this.generation, JSON.stringify(note));
+    const { source, stage, waitForRoom } = this.context;
+    const position = { topic: stage.input, partition: this.partition, offset };
+    return waitForRoom(() => source.commit(position, this.generation, JSON.stringify(note)));
   }
 }
 

@@ -286,6 +286,78 @@ describe("a stage", () => {
     expect(tries).toBe(3);
   });
 
+  it.each([
+    ["exact", () => new ExactSink()],
+    ["at least once", () => new RepeatingSink()],
+  ])(
+    "waits for a full log with what it writes, by %s delivery, and delivers what an undisturbed run would",
+    async (_, makeSink) => {
+      await log.append(randomInput(seeded(2), partitions, 40));
+      const sink = makeSink();
+      let refusals = 0;
+      /** The first two of each kind of write find no room. */
+      const refusing = (): ((kind: string) => void) => {
+        const tries = new Map<string, number>();
+        return (kind) => {
+          tries.set(kind, (tries.get(kind) ?? 0) + 1);
+          if ((tries.get(kind) ?? 0) > 2) return;
+          refusals++;
+          throw new LogFullError("no room");
+        };
+      };
+      const refuse = refusing();
+      const full: Log = {
+        ...faultyLog(log, new Faults(Number.POSITIVE_INFINITY, false), () => undefined),
+        append: async (appended) => {
+          refuse("checkpoint");
+          return log.append(appended);
+        },
+        source: async (options) => {
+          const source = await log.source(options);
+          const commit = source.commit.bind(source);
+          return Object.assign(source, {
+            commit: async (...args: Parameters<typeof commit>) => {
+              refuse("commit");
+              return commit(...args);
+            },
+          });
+        },
+      };
+      const write = sink.write.bind(sink);
+      const patient = Object.assign(sink, {
+        write: async (block: Block<Row>) => {
+          refuse("block");
+          return write(block);
+        },
+      });
+      const running = runStage<Counts, Row>(countingStage(patient), { log: full, codec, logger: quiet, now: () => 42 });
+      await until(
+        async () => running.status().length === partitions && running.status().every((p) => p.committed === p.end),
+        [running],
+      );
+      await running.stop();
+      expect(refusals).toBe(6);
+      for (let partition = 0; partition < partitions; partition++) {
+        expect(sink.rows(partition)).toEqual(await expected(partition));
+      }
+    },
+  );
+
+  it("ends in order where a full log has no room for the work in hand", async () => {
+    await log.append(randomInput(seeded(3), 1, 5));
+    let tries = 0;
+    const full = Object.assign(new RepeatingSink(), {
+      write: async () => {
+        tries++;
+        throw new LogFullError("no room");
+      },
+    });
+    const running = runStage<Counts, Row>(countingStage(full), { log, codec, logger: quiet, now: () => 42 });
+    await until(async () => tries > 0, [running]);
+    await running.stop();
+    expect(await log.committed(groupOf("counting"), input, 0)).toBeUndefined();
+  });
+
   it("lets the event loop turn while it reduces a long batch", async () => {
     await log.append(randomInput(seeded(1), 1, 200));
     const stage = countingStage(new RepeatingSink(), { batch_records_max: 200, slice_ms: 2 });

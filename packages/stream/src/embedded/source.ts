@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { LogRecord, Position, Source, SourceEvent, SourceOptions } from "../log";
-import { note_bytes_max } from "../log";
+import { LogFullError, note_bytes_max } from "../log";
 import type { Environment } from "./environment";
 import { offsetOfPlace, partitionPlace, readFrame, readPair, recordPlace } from "./framing";
 import {
@@ -132,6 +132,8 @@ export class EmbeddedSource implements Source {
         if (dealt_anew) wakes.notify();
       })
       .catch((error: unknown) => {
+        // Where there is no room for it nobody can take the partitions either.
+        if (error instanceof LogFullError) return;
         this.failure = error;
         wakes.notify();
       });
