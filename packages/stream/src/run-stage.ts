@@ -5,11 +5,11 @@
  * A full log is waited for. It ends by stop(), or by the first error: a bug, or the world being down past the retries of log and sink.
  * What was in hand then is read again at the next start.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Codec } from "@assay/schemas/codec";
 import { type Log, LogFullError, type SourceEvent } from "./log";
 import type { RunningStage, Stage } from "./stage";
 import { type Delivery, openPartition, type PartitionContext, type StagePartition } from "./stage-partition";
+import { waitForRoom } from "./wait-for-room";
 
 export interface StageSurroundings {
   readonly log: Log;
@@ -44,8 +44,6 @@ export function runStage<State, Output>(stage: Stage<State, Output>, surrounding
 
 /** How long stop() may have to wait for the source. */
 const wait_ms_max = 100;
-/** Between two attempts on a full log. */
-const room_wait_ms = 500;
 
 class StageLoop<State, Output> {
   stopping = false;
@@ -122,18 +120,12 @@ class StageLoop<State, Output> {
     this.surroundings.logger.info({ stage: this.stage.name, partition, generation }, "partition fenced");
   }
 
-  /** The stages make room by getting on, so that they must not end for want of it. */
-  private async waitForRoom<T>(work: () => Promise<T>): Promise<T> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (this.stopping || !(error instanceof LogFullError)) throw error;
-        const { logger } = this.surroundings;
-        if (tries === 1) logger.warn({ stage: this.stage.name, error }, "the log is full; the stage waits for room");
-        await sleep(room_wait_ms);
-      }
-    }
+  private waitForRoom<T>(work: () => Promise<T>): Promise<T> {
+    const { logger } = this.surroundings;
+    return waitForRoom(work, {
+      stopping: () => this.stopping,
+      onFull: (error) => logger.warn({ stage: this.stage.name, error }, "the log is full; the stage waits for room"),
+    });
   }
 
   private waitMs(): number {

@@ -9,6 +9,7 @@ import type { Codec } from "@assay/schemas/codec";
 import type { ControlRecord } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { Log, LogRecord, Source } from "@assay/stream/log";
+import { waitForRoom } from "@assay/stream/wait-for-room";
 import { unexpected } from "../dead-letter";
 import { decide } from "./decide";
 import { advance, type Evaluated, type LifeCycleSettings } from "./life-cycle";
@@ -59,6 +60,12 @@ async function loop(
 ): Promise<void> {
   let control: ControlView | undefined;
   let since = 0;
+  const patiently = <T>(work: () => Promise<T>) =>
+    waitForRoom(work, {
+      stopping,
+      onFull: (error) => logger.warn({ error }, "the log is full; the coordinator waits for room"),
+    });
+  const control_log: ControlLog = { append: (records) => patiently(() => log.append(records)) };
   const progress = new ProgressReader(log, codec);
   while (!stopping()) {
     const event = await source.next(poll_wait_ms);
@@ -74,18 +81,22 @@ async function loop(
     if (!control) continue;
     if (event.kind === "records") {
       const view = control;
-      for (const record of event.records) await carryOut(log, codec, view, record, settings.window_ms, logger);
+      for (const record of event.records) await carryOut(control_log, codec, view, record, settings.window_ms, logger);
       const last = event.records.at(-1);
-      if (last)
-        await source.commit({ topic: last.topic, partition: last.partition, offset: last.offset + 1 }, event.generation, "");
+      if (last) {
+        const position = { topic: last.topic, partition: last.partition, offset: last.offset + 1 };
+        await patiently(() => source.commit(position, event.generation, ""));
+      }
     }
     await progress.refresh();
-    await publish(log, codec, control, advance(control, progress, Date.now(), since, settings), logger);
+    await publish(control_log, codec, control, advance(control, progress, Date.now(), since, settings), logger);
   }
 }
 
+type ControlLog = Pick<Log, "append">;
+
 async function carryOut(
-  log: Log,
+  log: ControlLog,
   codec: Codec,
   control: ControlView,
   record: LogRecord,
@@ -103,7 +114,7 @@ async function carryOut(
 }
 
 async function publish(
-  log: Log,
+  log: ControlLog,
   codec: Codec,
   control: ControlView,
   records: readonly ControlRecord[],
