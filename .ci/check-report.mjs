@@ -46,4 +46,4 @@ assert.equal(
   `randomize_va_space ${aslr}`,
 );
 
-console.log(`${findings.length} findings, ${outcomes.length} outcomes, ${coverage.windows} windows: the report holds`);
+process.stdout.write(`${findings.length} findings, ${outcomes.length} outcomes, ${coverage.windows} windows: the report holds\n`);
