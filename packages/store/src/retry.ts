@@ -2,6 +2,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClickHouseError } from "@clickhouse/client";
 
+/** ClickHouse's disk is full: the request may be made again once there is room. */
+export class StoreFullError extends Error {
+  override readonly name = "StoreFullError";
+}
+
 export interface Attempts {
   readonly wait_ms: number;
 }
@@ -21,7 +26,8 @@ export async function retry<Value>(rule: RetryRule, request: () => Promise<Value
       if (!repeatable(error, rule.repeat)) throw error;
       if (Date.now() + pause_ms > until) {
         const reason = error instanceof Error ? error.message : String(error);
-        throw new Error(`ClickHouse did not take the request in ${attempt} attempts within ${rule.wait_ms} ms: ${reason}`, {
+        const Failure = error instanceof ClickHouseError && no_room.includes(error.type ?? "") ? StoreFullError : Error;
+        throw new Failure(`ClickHouse did not take the request in ${attempt} attempts within ${rule.wait_ms} ms: ${reason}`, {
           cause: error,
         });
       }
@@ -57,15 +63,15 @@ const broken_messages = /timeout|socket hang up|aborted|premature|bad gateway|se
 
 /** ClickHouse's names of errors that pass by themselves, the request not begun. */
 const not_begun = ["TOO_MANY_SIMULTANEOUS_QUERIES", "SERVER_OVERLOADED"];
+const no_room = ["NOT_ENOUGH_SPACE", "CANNOT_WRITE_TO_FILE_DESCRIPTOR"];
 /** … and those after which part of the request may stand. */
 const passing = [
+  ...no_room,
   "SOCKET_TIMEOUT",
   "NETWORK_ERROR",
   "MEMORY_LIMIT_EXCEEDED",
   "TABLE_IS_READ_ONLY",
   "TOO_MANY_PARTS",
-  "NOT_ENOUGH_SPACE",
-  "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
   "UNKNOWN_STATUS_OF_INSERT",
   "KEEPER_EXCEPTION",
   "NO_ZOOKEEPER",

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connectStore, type Store } from "../src/client";
+import { StoreFullError } from "../src/retry";
 
 interface Answer {
   readonly status: number;
@@ -8,6 +9,7 @@ interface Answer {
 }
 
 const overloaded: Answer = { status: 500, body: "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)" };
+const noSpace: Answer = { status: 500, body: "Code: 243. DB::Exception: Cannot reserve 1.00 MiB. (NOT_ENOUGH_SPACE)" };
 const refused: Answer = { status: 500, body: "Code: 497. DB::Exception: Not enough privileges. (ACCESS_DENIED)" };
 const proxy: Answer = { status: 503, body: "503 Service Unavailable" };
 const busy: Answer = { status: 500, body: "Code: 202. DB::Exception: Too many. (TOO_MANY_SIMULTANEOUS_QUERIES)" };
@@ -64,6 +66,13 @@ describe("insertBlock", () => {
       /ClickHouse did not take the request in \d attempts within 500 ms: Memory limit exceeded/,
     );
     expect(bodies.length).toBeGreaterThan(2);
+  });
+
+  it("tells a full disk from other failures", async () => {
+    answers = Array.from({ length: 100 }, () => noSpace);
+    await expect(store.insertBlock(block)).rejects.toBeInstanceOf(StoreFullError);
+    answers = Array.from({ length: 100 }, () => overloaded);
+    await expect(store.insertBlock(block)).rejects.not.toBeInstanceOf(StoreFullError);
   });
 
   it("does nothing for no rows", async () => {

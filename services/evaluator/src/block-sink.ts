@@ -11,6 +11,7 @@ import type { Codec } from "@assay/schemas/codec";
 import type { FindingEvent } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
 import type { Store } from "@assay/store/client";
+import { StoreFullError } from "@assay/store/retry";
 import { type Log, LogFullError, type NewRecord } from "@assay/stream/log";
 import type { Block, Sink } from "@assay/stream/stage";
 import type { EvaluatorMetrics } from "./metrics";
@@ -68,15 +69,17 @@ async function insertTable(
   for (const [part, some] of inserts(sortRows(rows, form)).entries()) {
     const values = some.map((r) => form.columns.map((column) => r[column]));
     const end = parts.metrics.insert.startTimer({ table });
-    await parts.store.insertBlock({
-      table: `assay.${table}`,
-      columns: form.columns,
-      rows: values,
-      token: token(block, origin, table, part),
-    });
+    await parts.store
+      .insertBlock({ table: `assay.${table}`, columns: form.columns, rows: values, token: token(block, origin, table, part) })
+      .catch(waitForDisk);
     end();
     parts.metrics.rows.inc({ table }, some.length);
   }
+}
+
+/** A full disk is to the stage what a full log is: it waits, and brings the same block again. */
+function waitForDisk(error: unknown): never {
+  throw error instanceof StoreFullError ? new LogFullError(error.message, { cause: error }) : error;
 }
 
 /** Cut where the rows alone say so, so that a repeat is cut the same way. */

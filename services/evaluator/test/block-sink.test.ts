@@ -1,5 +1,6 @@
 import { createMetrics, type ServiceMetrics } from "@assay/runtime/metrics";
 import type { InsertBlock } from "@assay/store/client";
+import { StoreFullError } from "@assay/store/retry";
 import { LogFullError, type LogRecord, type NewRecord } from "@assay/stream/log";
 import type { Block } from "@assay/stream/stage";
 import { blockSink, insert_rows_max } from "../src/block-sink";
@@ -170,6 +171,13 @@ test("a full log is waited for", async () => {
   });
   await sink.write(block(someOutputs()));
   expect(calls).toContain("assay.progress");
+});
+
+test("a full disk of the store is told as a full log, for which the stage waits", async () => {
+  const full = { insertBlock: () => Promise.reject(new StoreFullError("no room")) };
+  const log = { append: async () => [], bounds: async () => ({ earliest: 0, end: 0 }), read: async () => [] };
+  const sink = blockSink({ store: full, log, codec, metrics: counted });
+  await expect(sink.write(block(someOutputs()))).rejects.toBeInstanceOf(LogFullError);
 });
 
 test("metrics count what became durable", async () => {

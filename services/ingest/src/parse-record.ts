@@ -61,7 +61,7 @@ export class RecordParser {
     const id = wire.readUInt32BE(1);
     const writer = this.ids.writer(id);
     if (!writer) return refused("unknown_schema", `schema id ${id} is not known: the agent may be newer than this service`);
-    if (writer.name !== name) return refused("unexpected_schema", `a ${writer.name} where a ${name} is due`);
+    if (writer.name !== name) return refused("unexpected_schema", `${writer.name} where ${name} is due`);
     const verdict = this.boundsOf(id, writer.schema)(wire.subarray(wireHeaderBytes));
     if (!verdict.within) return refused(verdict.reason, verdict.detail);
     const decoded = this.agentCodec.decode(wire);
