@@ -86,7 +86,13 @@ describe("a body that is no record", () => {
   test("that only the services may write", async () => {
     const silent = { host_id, incarnation: 1, seq: 1, silent_since: 1, at: 2, timeout_ms: 1 };
     const body = codec.encode("HostSilent", silent);
-    await expectRefused(await ingest.post("/v1/telemetry", body), 400, "unexpected_schema", "HostSilent where TelemetryBatch is due", body);
+    await expectRefused(
+      await ingest.post("/v1/telemetry", body),
+      400,
+      "unexpected_schema",
+      "HostSilent where TelemetryBatch is due",
+      body,
+    );
   });
 
   test("cut short", async () => {
