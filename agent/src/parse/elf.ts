@@ -108,7 +108,8 @@ interface Section {
 async function readSections(header: Header, read: ReadAt): Promise<Section[]> {
   const { wide, little, section_size, sections_count, names_index } = header;
   if (sections_count === 0 || header.sections_offset === 0) return [];
-  const bytes = await read(header.sections_offset, section_size * sections_count);
+  // The kernel doesn't look at this table, so it may say anything; what is far too large is left unread past the limit.
+  const bytes = await read(header.sections_offset, Math.min(section_size * sections_count, sections_bytes_max));
   const raw: { name_offset: number; offset: number; size: number; type: number }[] = [];
   for (let at = 0; at + section_size <= bytes.length; at += section_size) {
     const view = new Fields(bytes.subarray(at, at + section_size), wide, little);
@@ -181,8 +182,11 @@ async function checksStack(
 
 /** Without sections, the strings lie somewhere in what is loaded. */
 async function segmentsHold(segments: readonly Segment[], needles: readonly Buffer[], read: ReadAt): Promise<boolean> {
+  let left = strings_bytes_max;
   for (const segment of segments) {
-    if (segment.type === segmentTypes.load && (await contains(segment, needles, strings_bytes_max, read))) return true;
+    if (segment.type !== segmentTypes.load) continue;
+    if (await contains(segment, needles, left, read)) return true;
+    left -= Math.min(left, segment.size);
   }
   return false;
 }
@@ -237,8 +241,9 @@ class Fields {
 }
 
 function textAt(bytes: Buffer, at: number): string {
-  const end = bytes.indexOf(0, at);
-  return at >= bytes.length ? "" : bytes.toString("latin1", at, end < 0 ? bytes.length : end);
+  const name = bytes.toString("latin1", at, at + name_length_max);
+  const end = name.indexOf("\0");
+  return end < 0 ? name : name.slice(0, end);
 }
 
 const executable_type = 2;
@@ -250,7 +255,11 @@ const segmentTypes = { load: 1, dynamic: 2, interpreter: 3, gnu_stack: 0x6474e55
 const dynamicTags = { end: 0, bind_now: 24, flags: 30, flags_1: 0x6ffffffb } as const;
 
 const slice_bytes = 256 * 1024;
+/** 4,096 sections of a 64-bit file; executables have some dozens. */
+const sections_bytes_max = 256 * 1024;
 const names_bytes_max = 1024 * 1024;
+/** Those that are looked for are shorter. */
+const name_length_max = 64;
 const dynamic_bytes_max = 64 * 1024;
 const comment_bytes_max = 4_096;
 const strings_bytes_max = 64 * 1024 * 1024;
