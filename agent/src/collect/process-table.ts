@@ -124,13 +124,14 @@ export class ProcessTable {
     const command = proc.commandLine(pid);
     if (command.kind === "denied") missing.push("CommandLine");
     const args = command.kind === "read" ? parseArguments(command.value.raw) : [""];
-    const redacted = redactArguments(args, this.options.mark).join(" ");
+    const redactedArgs = redactArguments(args, this.options.mark);
+    const redacted = redactedArgs.join(" ");
     const zombie = stat.state === "Z" || stat.state === "X";
     const executable = proc.executable(pid);
     const directory = proc.currentDirectory(pid);
     if (directory.kind === "denied") missing.push("CurrentDirectory");
     const link = executable.kind === "read" ? parseExecutableLink(executable.value) : undefined;
-    const image = link?.path ?? imageFromCommandLine(args, stat.name);
+    const image = link?.path ?? imageFromCommandLine(redactedArgs, stat.name);
     // A first word that is a path is as good as the link; a title such as "sshd: somebody" is not.
     if (executable.kind === "denied" && !image.startsWith("/")) missing.push("Image");
     const namespace = proc.networkNamespace(pid);

@@ -67,26 +67,34 @@ const nesting_max = 2;
 /** Blanks, or a word of quoted and bare parts. */
 const shellPieces = /\s+|(?:"[^"]*"?|'[^']*'?|[^\s"'])+/g;
 
-/** --password=x, -Dkey.password=x, PASSWORD=x: all after the first "=" is the value. */
-function redactAssignment(word: string, mark: Mark): string | undefined {
+/** --password=x, -Dkey.password=x, PASSWORD=x: all after the first "=" is the value. --env=PASSWORD=x holds another one. */
+function redactAssignment(word: string, mark: Mark, isInner = false): string | undefined {
   const match = assignmentPattern.exec(word);
   if (!match) return undefined;
   const [, head = "", name = "", value = ""] = match;
-  if (value === "" || !isSecretName(name) || isReference(value)) return undefined;
+  if (value === "" || isReference(value)) return undefined;
+  if (!isSecretName(name)) {
+    const inner = isInner ? undefined : redactAssignment(value, mark, true);
+    return inner === undefined ? undefined : `${head}${name}=${inner}`;
+  }
   if (!head.startsWith("-") && isPlainPath(name)) return undefined;
   return `${head}${name}=${markWhole(value, mark)}`;
 }
 
-const assignmentPattern = /^(["']?-{0,2})([A-Za-z][A-Za-z0-9_.:-]{0,127})=([\s\S]{1,8192})$/;
+const assignmentPattern = /^(["']?-{0,2})([A-Za-z_][A-Za-z0-9_.:-]{0,127})=([\s\S]{1,8192})$/;
 
 /** PWD=/home/x is the working directory, which every shell exports. */
 function isPlainPath(name: string): boolean {
   return name === "PWD" || name === "OLDPWD";
 }
 
-/** docker build --secret id=x,src=y names a secret without holding it; so do $VARIABLE and *** . */
+/** docker build --secret id=x,src=y names a secret without holding it; so do $VARIABLE alone and *** . */
 function isReference(value: string): boolean {
-  return /^(?:id|type|source|src)=/.test(value) || /^["']?\$[A-Za-z_{(]/.test(value) || /^\*+$/.test(value);
+  return (
+    /^(?:id|type|source|src)=/.test(value) ||
+    /^["']?\$(?:[{(]|[A-Za-z_][A-Za-z0-9_]{0,255}["');]{0,4}$)/.test(value) ||
+    /^\*+$/.test(value)
+  );
 }
 
 function isSecretFlag(word: string): boolean {
@@ -94,7 +102,7 @@ function isSecretFlag(word: string): boolean {
   return match?.[1] !== undefined && isSecretName(match[1]) && !/^(?:no|without|use|ask|prompt)-/i.test(match[1]);
 }
 
-/** By how a name ends: api-key and X_API_KEY are secrets, password-file and token-ttl are not. */
+/** By how a name ends: api-key, X_API_KEY and storepass are secrets, password-file, token-ttl and bypass are not. */
 export function isSecretName(name: string): boolean {
   const plain = name.toLowerCase().replaceAll("_", "-").replaceAll(".", "-");
   if (plain === "pwd" || plain === "oldpwd") return false;
@@ -102,7 +110,7 @@ export function isSecretName(name: string): boolean {
 }
 
 const secretName =
-  /(?:password|passwd|passphrase|passcode|secret|token|api-?key|access-?key|secret-?key|auth-?key|account-?key|shared-?key|encryption-?key|signing-?key|credentials?|(?:^|-)pass|(?:^|-)pwd|(?:^|-)psk)$/;
+  /(?:password|passwd|passphrase|passcode|secret|token|api-?key|access-?key|secret-?key|auth-?key|account-?key|shared-?key|encryption-?key|signing-?key|credentials?|masterauth|rediscli-auth|^-auth|(?<!by|com|sur|tres|over|under)pass|(?:^|-)pwd|(?:^|-)psk)$/;
 
 function looksLikeOption(word: string): boolean {
   return /^--?[A-Za-z]/.test(word);
@@ -115,6 +123,8 @@ interface ProgramOptions {
   readonly separate?: readonly string[];
   /** -u USER:SECRET or USER%SECRET. */
   readonly userAndSecret?: readonly string[];
+  /** The same where it may be attached, or end a run of short options: (-u, -sku)(USER:SECRET or nothing). */
+  readonly userAndSecretRun?: RegExp;
   /** The options mean a secret only where one of these words stands before them. */
   readonly after?: readonly string[];
   /** After one secret, what follows is another program's. */
@@ -125,6 +135,12 @@ const mysql: ProgramOptions = { attached: ["-p"] };
 const mongo: ProgramOptions = { separate: ["-p"], attached: ["-p"] };
 const containers: ProgramOptions = { separate: ["-p"], after: ["login"] };
 const archives: ProgramOptions = { separate: ["-P"] };
+const ldap: ProgramOptions = { separate: ["-w"], attached: ["-w"] };
+const curl: ProgramOptions = {
+  userAndSecret: ["--user", "--proxy-user", "--cert", "-E"],
+  userAndSecretRun: /^(-[fgGiIjJklLnNOpqRsSvZ#0-46]{0,16}[uU])(.{0,8192})$/,
+  separate: ["-b", "--cookie", "--oauth2-bearer"],
+};
 const openssl: ProgramOptions = { separate: ["-passin", "-passout", "-pass", "-k", "-K"] };
 const programOptions: Readonly<Record<string, ProgramOptions>> = {
   mysql,
@@ -141,11 +157,11 @@ const programOptions: Readonly<Record<string, ProgramOptions>> = {
   mariabackup: mysql,
   sshpass: { attached: ["-p"], separate: ["-p"], once: true },
   "redis-cli": { separate: ["-a"], attached: ["-a"] },
-  curl: { userAndSecret: ["-u", "--user", "-U", "--proxy-user"] },
+  curl,
   smbclient: { userAndSecret: ["-U", "--user"] },
-  ldapsearch: { separate: ["-w"] },
-  ldapmodify: { separate: ["-w"] },
-  ldapadd: { separate: ["-w"] },
+  ldapsearch: ldap,
+  ldapmodify: ldap,
+  ldapadd: ldap,
   mongo,
   mongosh: mongo,
   mongodump: mongo,
@@ -187,6 +203,11 @@ function redactProgramOption(word: string, state: WordState, mark: Mark): string
     state.awaits = "user_and_secret";
     return word;
   }
+  const [, run, attached] = program.userAndSecretRun?.exec(word) ?? [];
+  if (run !== undefined && attached !== undefined) {
+    if (attached === "") state.awaits = "user_and_secret";
+    return run + markAfterUser(attached, mark);
+  }
   if (program.separate?.includes(word)) {
     state.awaits = "secret";
     if (program.once) state.program = undefined;
@@ -223,8 +244,11 @@ interface Shape {
 }
 
 const whole = (pattern: RegExp): Shape => ({ pattern, replace: ([all = ""], mark) => mark(all) });
-/** (before)(secret) */
-const after = (pattern: RegExp): Shape => ({ pattern, replace: ([, before = "", secret = ""], mark) => before + mark(secret) });
+/** (before)(secret); a nested command line's words come by a second time. */
+const after = (pattern: RegExp): Shape => ({
+  pattern,
+  replace: ([all = "", before = "", secret = ""], mark) => (secret.startsWith("[REDACTED:") ? all : before + mark(secret)),
+});
 /** (before)(name)(between)(secret): only where the name is a secret's. */
 const named = (pattern: RegExp): Shape => ({
   pattern,
@@ -237,16 +261,22 @@ const named = (pattern: RegExp): Shape => ({
 const shapes: readonly Shape[] = [
   // Private keys, to their end or the text's.
   whole(/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g),
-  // scheme://user:secret@host
-  after(/(\b[A-Za-z][A-Za-z0-9+.-]{0,20}:\/\/[^\s/:@"']{0,128}:)([^\s/@"']{1,256})(?=@)/g),
-  after(/(\bauthorization["']?\s{0,4}[:=]\s{0,4}["']?(?:bearer|basic|token|digest|negotiate)\s{1,4})([^\s"']{1,4096})/gi),
+  // scheme://user:secret@host; the secret may hold an @ itself.
+  after(/(\b[A-Za-z][A-Za-z0-9+.-]{0,20}:\/\/[^\s/:@"']{0,128}:)([^\s/"']{1,256})(?=@)/g),
+  // Authorization: Scheme secret, or the secret alone.
+  after(
+    /(\bauthorization["']?\s{0,4}(?::\s{0,4}["']?(?:[A-Za-z][A-Za-z0-9-]{1,31}\s{1,4})?|=\s{0,4}["']?(?:bearer|basic|token|digest|negotiate)\s{1,4}))([^\s"']{1,4096})/gi,
+  ),
+  after(/((?:^|["'\s=])(?:set-)?cookie:\s{0,4})([^"'\r\n]{1,4096})/gi),
   after(/(\bbearer\s{1,4})(?!\[REDACTED:)([A-Za-z0-9._~+/=-]{8,4096})/gi),
-  // A header whose name ends as a secret's does: X-Api-Key: …
-  named(/((?:^|["'\s]))([A-Za-z][A-Za-z0-9-]{1,63})(:\s{1,4})([^\s"',}]{1,1024})/g),
-  // JSON: "password": "…"
-  named(/(["'])([A-Za-z][A-Za-z0-9_.-]{0,63})(["']\s{0,4}:\s{0,4}["'])([^"']{1,4096})/g),
+  // A header or setting whose name ends as a secret's does: X-Api-Key: …; without a blank where it can't be an image's tag
+  named(/((?:^|["'\s=]))([A-Za-z][A-Za-z0-9_.-]{1,63})(:\s{1,4})([^\s"',}]{1,1024})/g),
+  named(/((?:^|["'\s=]))([A-Za-z][A-Za-z0-9]{0,31}-[A-Za-z0-9-]{1,63})(:)([^\s"',}/]{1,1024})/g),
+  // JSON: "password": "…", and within a shell's quotes \"password\": \"…\"
+  named(/(["'])([A-Za-z][A-Za-z0-9_.-]{0,63})(["']\s{0,4}:\s{0,4}["'])((?:[^"'\\]|\\[\s\S]){1,4096})/g),
+  named(/(\\{1,3}["'])([A-Za-z][A-Za-z0-9_.-]{0,63})(\\{1,3}["']\s{0,4}:\s{0,4}\\{1,3}["'])([^"'\\]{1,4096})/g),
   // Query parameters, connection strings, assignments inside longer text.
-  named(/((?:[?&;,]\s{0,4}))([A-Za-z][A-Za-z0-9_.-]{0,63})(=)([^\s;&,"']{1,1024})/g),
+  named(/((?:[?&;,:]\s{0,4}))([A-Za-z_][A-Za-z0-9_.-]{0,63})(=)([^\s;&,"']{1,1024})/g),
   // Tokens that are known by how they look.
   whole(/(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{20,255}/g),
   whole(/(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{20,255}/g),
