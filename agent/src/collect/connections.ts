@@ -49,20 +49,16 @@ export class Connections {
     for (const { key, known } of found) {
       const holder = holders.get(known.inode);
       if (holder?.kind === "pid" && holder.pid === agent_pid) agents.add(pair(known.event));
-      if (
-        holder?.kind === "none" &&
-        holder.unreadable &&
-        !this.options.own.has(known.event.source_port, known.event.destination_port)
-      ) {
+      if (holder?.kind === "none" && holder.unreadable && !this.options.own.has(...ends(known.event))) {
         health.lacks("owners of sockets of other users are not readable", ["Image", "CommandLine"]);
       }
       this.own(known, holder?.kind === "pid" ? holder.pid : 0);
       this.known.set(key, known);
     }
     for (const { known } of found) {
-      if (agents.has(pair(known.event)) || this.options.own.has(known.event.source_port, known.event.destination_port)) {
+      if (agents.has(pair(known.event)) || this.options.own.has(...ends(known.event))) {
         known.told = false;
-        this.options.own.opened(known.event.source_port, known.event.destination_port);
+        this.options.own.opened(...ends(known.event));
       } else if (known.told) this.options.tell(known.event);
     }
     this.repeatAndForget(now);
@@ -238,7 +234,11 @@ function allInodes(snapshot: SocketSnapshot): Set<number> {
 }
 
 function pair(event: ConnectionEvent): string {
-  return `${event.source_port}>${event.destination_port}`;
+  return ends(event).join(" ");
+}
+
+function ends(event: ConnectionEvent): [string, string] {
+  return [`${event.source_address}:${event.source_port}`, `${event.destination_address}:${event.destination_port}`];
 }
 
 function listenerKey(namespace: string, protocol: Transport, port: number): string {

@@ -4,37 +4,48 @@
  * - the agent's process and its children (sshd -T);
  * - its connections, to ingest and while probing listeners, at both of their ends where these are on this host.
  */
+import type { Socket } from "node:net";
 import type { ProcStat } from "../parse/proc-stat";
 
 export function isExcludedProcess(stat: ProcStat, agent_pid: number): boolean {
   return stat.kernel_thread || stat.pid === agent_pid || stat.parent_pid === agent_pid;
 }
 
-/** The local ports of connections that the agent opened, remembered while the kernel may still show them (TIME_WAIT is 60 s). */
+/**
+ * Both ends of connections that the agent opened, remembered while the kernel may still show them (TIME_WAIT is 60 s). Ends are
+ * address:port: ports alone would leave out whoever uses the same two towards another address.
+ */
 export class OwnConnections {
   private readonly expiry = new Map<string, number>();
 
   constructor(private readonly now: () => number) {}
 
   /** Called when a connection is made, and again when it has closed. */
-  opened(local_port: number, remote_port: number): void {
+  opened(one_end: string, other_end: string): void {
     const now = this.now();
     if (this.expiry.size >= sweep_connections) {
       for (const [key, at] of this.expiry) if (at < now) this.expiry.delete(key);
     }
-    this.expiry.set(`${local_port}>${remote_port}`, now + remember_ms);
+    this.expiry.set(keyOf(one_end, other_end), now + remember_ms);
   }
 
-  /** Seen from the agent's end or from the other. */
-  has(one_port: number, other_port: number): boolean {
-    const key = `${one_port}>${other_port}`;
-    return this.isOpen(key) || this.isOpen(`${other_port}>${one_port}`);
+  openedBy({ localAddress, localPort, remoteAddress, remotePort }: Ends): void {
+    if (localAddress === undefined || remoteAddress === undefined) return; // it has closed already
+    this.opened(`${localAddress}:${localPort}`, `${remoteAddress}:${remotePort}`);
   }
 
-  private isOpen(key: string): boolean {
-    const at = this.expiry.get(key);
+  has(one_end: string, other_end: string): boolean {
+    const at = this.expiry.get(keyOf(one_end, other_end));
     return at !== undefined && at >= this.now();
   }
+}
+
+/** Of a connected socket. */
+type Ends = Pick<Socket, "localAddress" | "localPort" | "remoteAddress" | "remotePort">;
+
+/** The same seen from either end. */
+function keyOf(one_end: string, other_end: string): string {
+  return one_end < other_end ? `${one_end} ${other_end}` : `${other_end} ${one_end}`;
 }
 
 const remember_ms = 150_000;

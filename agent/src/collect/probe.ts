@@ -52,7 +52,7 @@ function open(address: string, port: number, own: OwnConnections, signal: AbortS
     const abort = () => socket.destroy();
     signal.addEventListener("abort", abort);
     const note = () => {
-      if (socket.localPort !== undefined) own.opened(socket.localPort, port);
+      own.openedBy(socket);
     };
     const timer = setTimeout(() => settle(undefined), connect_wait_ms);
     const settle = (result: Socket | undefined) => {
@@ -138,7 +138,7 @@ function tlsFacts(socket: TLSSocket): TlsFacts {
     cipher: socket.getCipher()?.name ?? "",
     certificate_subject: subject,
     certificate_issuer: issuer,
-    certificate_not_after: named ? Date.parse(certificate.valid_to) : 0,
+    certificate_not_after: (named && Date.parse(certificate.valid_to)) || 0, // it may be no time at all
     self_signed: named && subject === issuer,
   };
 }

@@ -64,9 +64,7 @@ export class IngestClient {
       }
       request.on("error", settle(reject));
       request.on("socket", (socket) => {
-        const note = () => {
-          if (socket.localPort && socket.remotePort) own.opened(socket.localPort, socket.remotePort);
-        };
+        const note = () => own.openedBy(socket);
         if (socket.connecting) socket.once("connect", note);
         else note();
       });

@@ -71,6 +71,19 @@ it("finds TLS, with its certificate and what is spoken within", async () => {
   });
 });
 
+it("takes 0 for the end of a certificate that names no time", async () => {
+  const pem = certificate("server-certificate.pem").toString();
+  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64").toString("latin1");
+  const broken = Buffer.from(der.replace(/\d{14}Z/, "99999999999999Z"), "latin1"); // its begin has 12 digits
+  const cert = `-----BEGIN CERTIFICATE-----\n${broken.toString("base64")}\n-----END CERTIFICATE-----\n`;
+  const server = createTlsServer({ key: certificate("server-key.pem"), cert }, (socket) => {
+    socket.on("error", () => undefined);
+    socket.end("220 ready FTP\r\n");
+  });
+  const port = await listening(server);
+  expect((await probeListener("127.0.0.1", port, own, never)).tls?.certificate_not_after).toBe(0);
+});
+
 it("hears nothing of servers that hang up or aren't there", async () => {
   const nothing = { application_protocol: "", channel: "unknown", tls: null };
   const rude = await listening(createServer((socket) => socket.destroy()));
@@ -90,7 +103,7 @@ it("asks a silent server by two connections, more than a second apart, and says 
     tls: null,
   });
   // Others on this machine may look at the port too, such as an agent that runs there.
-  const times = seen.filter(({ remote }) => noted.has(port, remote)).map(({ at }) => at);
+  const times = seen.filter(({ remote }) => noted.has(`127.0.0.1:${port}`, `127.0.0.1:${remote}`)).map(({ at }) => at);
   expect(times).toHaveLength(2);
   expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1_000);
 });

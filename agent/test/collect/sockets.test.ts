@@ -153,7 +153,7 @@ describe("connections", () => {
       ],
     });
     await poll();
-    own.opened(42_001, 80);
+    own.opened("127.0.0.1:42001", "127.0.0.1:80");
     proc.sockets("host", {
       tcp: [
         web,
@@ -162,6 +162,13 @@ describe("connections", () => {
       ],
     });
     expect((await poll()).connections).toEqual([]);
+  });
+
+  it("of others that use the ports of an own one are told", async () => {
+    const { proc, poll, own } = host();
+    own.opened("127.0.0.1:42001", "127.0.0.1:80");
+    proc.sockets("host", { tcp: [web, { local: "192.0.2.2:42001", remote: "198.51.100.7:80", inode: 701 }] });
+    expect((await poll()).connections).toMatchObject([{ destination_address: "198.51.100.7", destination_port: 80 }]);
   });
 
   it("over UDP count where the socket has a peer", async () => {
