@@ -45,7 +45,7 @@ export function listDigest(list: string, query: PageRequest & Readonly<Record<st
     .slice(0, 16);
 }
 
-const cursorSchema = z.tuple([z.string(), z.array(z.union([z.string(), z.number()])).max(8)]);
+const cursorSchema = z.tuple([z.string(), z.array(z.union([z.string(), z.int()])).max(8)]);
 
 export function writeCursor(digest: string, after: SortKey): string {
   return Buffer.from(JSON.stringify([digest, after])).toString("base64url");
