@@ -13,11 +13,6 @@ export function redactArguments(args: readonly string[], mark: Mark): string[] {
   return redactWords(args, mark, 0);
 }
 
-/** For text that isn't cut into arguments, such as an URL in a message. */
-export function redactText(text: string, mark: Mark): string {
-  return redactShapes(text, mark);
-}
-
 function redactWords(words: readonly string[], mark: Mark, depth: number): string[] {
   const state: WordState = { program: undefined, awaits: undefined, seen: new Set() };
   return words.map((word) => redactWord(word, state, mark, depth));

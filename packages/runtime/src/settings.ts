@@ -146,32 +146,12 @@ export function text(
   };
 }
 
-/** As `text`, undefined where it isn't set. */
-export function optionalText(
-  variable: string,
-  options: { readonly doc: string; readonly length_max?: number; readonly pattern?: RegExp; readonly form?: string },
-): Setting<string | undefined> {
-  const length_max = options.length_max ?? text_length_max;
-  return {
-    ...optional(variable, options.doc, options.form ?? `text, at most ${length_max} characters`),
-    parse: (given) => parseText(given, length_max, options.pattern, options.form),
-  };
-}
-
-/** A password, token or key. Neither problems nor the reference ever show it. Optional unless `required`. */
+/** A password, token or key. Neither problems nor the reference ever show it. Optional. */
 export function secret(
   variable: string,
   options: { readonly doc: string; readonly length_min?: number },
 ): Setting<string | undefined> {
   return { ...optional(variable, options.doc, secretForm(options.length_min ?? 1)), ...secretParse(options.length_min ?? 1) };
-}
-
-export function requiredSecret(
-  variable: string,
-  options: { readonly doc: string; readonly length_min?: number },
-): Setting<string> {
-  const length_min = options.length_min ?? 1;
-  return { ...described<string>(variable, options, String, secretForm(length_min)), ...secretParse(length_min) };
 }
 
 export function flag(variable: string, options: Common<boolean>): Setting<boolean> {

@@ -8,7 +8,6 @@ import {
   optionalUrl,
   path,
   readSettings,
-  requiredSecret,
   secret,
   text,
   url,
@@ -92,8 +91,11 @@ describe("readSettings", () => {
   });
 
   test("asks for what has no default", () => {
-    const required = defineSettings({ secret: requiredSecret("ASSAY_SECRET", { doc: "Secret." }) });
-    expect(readSettings(required, {})).toEqual({ ok: false, problems: ["ASSAY_SECRET is not set, and has no default (secret)"] });
+    const required = defineSettings({ port: integer("ASSAY_PORT", { min: 1, max: 9, doc: "Port." }) });
+    expect(readSettings(required, {})).toEqual({
+      ok: false,
+      problems: ["ASSAY_PORT is not set, and has no default (integer, 1 to 9)"],
+    });
   });
 
   test("never shows the password of a URL that it can't parse", () => {

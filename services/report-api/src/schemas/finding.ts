@@ -96,4 +96,3 @@ export const aggregationSchema = z
     truncated: z.boolean().describe("There are more groups, with fewer findings"),
   })
   .meta({ id: "FindingAggregation" });
-export type Aggregation = z.infer<typeof aggregationSchema>;
