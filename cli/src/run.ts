@@ -104,7 +104,7 @@ The report goes to standard output, progress to standard error.`,
   command(program, "audit")
     .summary("check that accepted telemetry adds up")
     .description(
-      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. Works on a data directory in use and on one at rest.",
+      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. For a data directory at rest: stop assay up first.",
     )
     .addOption(dataOption())
     .addOption(new Option("--format <format>", "form of the account").choices(["table", "json"]).default("table"))

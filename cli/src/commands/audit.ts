@@ -1,4 +1,4 @@
-/** `assay audit`: DESIGN's accounting, recounted from the log and compared with the store. Works beside a running Assay. */
+/** `assay audit`: DESIGN's accounting, recounted from the log and compared with the store, of a data directory at rest. */
 import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
@@ -14,8 +14,13 @@ import { exitCodes, type Io, UserError } from "../io";
 export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, io: Io): Promise<number> {
   const data = dataDirectory(options.data, io);
   if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
+  const holder = runningHolder(data.lock);
+  if (holder !== undefined) {
+    // A second process that opens LMDB's environment has been seen to harm the one that writes.
+    throw new UserError(`${data.root} is in use by process ${holder}: stop that one first, then audit (--data, ASSAY_DATA_DIR)`);
+  }
   const { window_ms, lateness_ms } = windowsOf(data, io);
-  const order: AuditOrder = { directory: data.services, running: runningHolder(data.lock) !== undefined, window_ms, lateness_ms };
+  const order: AuditOrder = { directory: data.services, running: false, window_ms, lateness_ms };
   const answer = await inChild(order, data, io);
   if ("failed" in answer) throw new UserError(`could not audit ${data.root}: ${answer.failed}`);
   const { report } = answer;
