@@ -1,24 +1,20 @@
 /**
  * The process in which an audit runs: as the owner of the data directory's services/, so that it reads what is theirs and leaves nothing
- * behind that they can't use. Where Assay runs, it reads beside it; where it doesn't, it starts the engine for as long as it takes.
+ * behind that they can't use. It has the log to itself, and starts the engine for as long as it takes.
  */
 import { join } from "node:path";
 import { createLogger } from "@assay/runtime/logger";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { connectStore } from "@assay/store/client";
-import { openConnection } from "@assay/store/engine-credentials";
 import { migrate } from "@assay/store/migrate";
-import { openEmbeddedLog, readEmbeddedLog } from "@assay/stream/embedded-log";
+import { openEmbeddedLog } from "@assay/stream/embedded-log";
 import { openStore } from "../embedded/open-store";
-import { listen_host } from "../embedded/ports";
 import { type AuditSettings, runAudit } from "./run-audit";
 import type { AuditReport } from "./table";
 
 export interface AuditOrder extends AuditSettings {
   /** The data directory's services/. */
   readonly directory: string;
-  /** Whether Assay runs on it. */
-  readonly running: boolean;
 }
 
 export type AuditAnswer = { readonly report: AuditReport } | { readonly failed: string };
@@ -29,7 +25,7 @@ export async function auditDirectory(hosted: NodeJS.Process): Promise<number> {
   const order = await new Promise<AuditOrder>((resolve) => hosted.once("message", (message) => resolve(message as AuditOrder)));
   let answer: AuditAnswer;
   try {
-    answer = { report: await (order.running ? besides(order, hosted.env) : alone(order, hosted.env)) };
+    answer = { report: await readAll(order, hosted.env) };
   } catch (error) {
     answer = { failed: error instanceof Error ? error.message : String(error) };
   }
@@ -37,27 +33,7 @@ export async function auditDirectory(hosted: NodeJS.Process): Promise<number> {
   return 0;
 }
 
-async function besides(order: AuditOrder, env: NodeJS.ProcessEnv): Promise<AuditReport> {
-  const log = await readEmbeddedLog({ directory: join(order.directory, "log") });
-  const url = env.ASSAY_CLICKHOUSE_URL;
-  const login = url
-    ? { url, username: env.ASSAY_CLICKHOUSE_USER || "assay", password: env.ASSAY_CLICKHOUSE_PASSWORD ?? "" }
-    : runningEngine(order.directory);
-  const store = connectStore(login);
-  try {
-    return await runAudit(log, store, new Codec(folderIds()), order, Date.now());
-  } finally {
-    await store.close();
-    await log.close();
-  }
-}
-
-function runningEngine(directory: string): { url: string; username: string; password: string } {
-  const { port, writer } = openConnection(join(directory, "clickhouse"), undefined);
-  return { url: `http://${listen_host}:${port}`, ...writer };
-}
-
-async function alone(order: AuditOrder, env: NodeJS.ProcessEnv): Promise<AuditReport> {
+async function readAll(order: AuditOrder, env: NodeJS.ProcessEnv): Promise<AuditReport> {
   const logger = createLogger({ service: "audit", level: "error" });
   const log = await openEmbeddedLog({ directory: join(order.directory, "log"), logger });
   const opened = await openStore(join(order.directory, "clickhouse"), env, logger);

@@ -1,4 +1,4 @@
-/** What an audit reads of the log. Nothing is changed, and the log's owner may go on meanwhile. */
+/** What an audit reads of the log. Nothing is changed. */
 import type { Codec } from "@assay/schemas/codec";
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";

@@ -20,7 +20,7 @@ export async function audit(options: { readonly data?: string; readonly format: 
     throw new UserError(`${data.root} is in use by process ${holder}: stop that one first, then audit (--data, ASSAY_DATA_DIR)`);
   }
   const { window_ms, lateness_ms } = windowsOf(data, io);
-  const order: AuditOrder = { directory: data.services, running: false, window_ms, lateness_ms };
+  const order: AuditOrder = { directory: data.services, window_ms, lateness_ms };
   const answer = await inChild(order, data, io);
   if ("failed" in answer) throw new UserError(`could not audit ${data.root}: ${answer.failed}`);
   const { report } = answer;

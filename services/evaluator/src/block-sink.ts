@@ -6,7 +6,6 @@
  * of it: a crash may fall between two tables. What goes to the log may come twice; its readers bear that.
  */
 import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Codec } from "@assay/schemas/codec";
 import type { FindingEvent } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
@@ -14,6 +13,7 @@ import type { Store } from "@assay/store/client";
 import { StoreFullError } from "@assay/store/retry";
 import { type Log, LogFullError, type NewRecord } from "@assay/stream/log";
 import type { Block, Sink } from "@assay/stream/stage";
+import { waitForRoom } from "@assay/stream/wait-for-room";
 import type { EvaluatorMetrics } from "./metrics";
 import type { Output } from "./outputs";
 import { type FindingRow, type TableForm, type TableName, tableForms, tableNames } from "./rows";
@@ -26,7 +26,6 @@ const append_records_max = 1_000;
 const read_records_max = 500;
 /** How long a full log is waited for. */
 const log_full_wait_ms = 60_000;
-const log_full_pause_ms = 1_000;
 
 export interface BlockSinkParts {
   readonly store: Pick<Store, "insertBlock">;
@@ -153,18 +152,10 @@ function compare(a: unknown, b: unknown): number {
   return (a as string | number) < (b as string | number) ? -1 : 1;
 }
 
-/** A log that is full for a while is waited for; retention makes room. */
+/** A log that is full for a while is waited for here, so that what is inserted already isn't inserted again for it. */
 async function append(log: BlockSinkParts["log"], records: readonly NewRecord[]): Promise<void> {
   const until = Date.now() + log_full_wait_ms;
-  for (;;) {
-    try {
-      await log.append(records);
-      return;
-    } catch (error) {
-      if (!(error instanceof LogFullError) || Date.now() > until) throw error;
-      await sleep(log_full_pause_ms);
-    }
-  }
+  await waitForRoom(() => log.append(records), { stopping: () => Date.now() > until, onFull: () => undefined });
 }
 
 /** through: how far each host or application has been evaluated, with this block. */
