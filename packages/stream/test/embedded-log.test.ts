@@ -146,6 +146,32 @@ describe("the embedded log", () => {
       }
     });
 
+    it("bears a process that opens and closes it over and over while its owner appends, and loses nothing", async () => {
+      await (await open()).close();
+      const { child, lines } = await appendingChild(0);
+      const reading = spawn(process.execPath, [join(fixtures, "reading-child.js"), directory, keyed], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      children.push(reading);
+      let times = 0;
+      createInterface({ input: reading.stdout }).on("line", () => {
+        times++;
+      });
+      await eventually(() => times >= 500 || child.exitCode !== null || child.signalCode !== null);
+      expect({ code: child.exitCode, signal: child.signalCode }).toEqual({ code: null, signal: null });
+      await killed(reading);
+      await killed(child);
+      const seen = new Set<string>();
+      const log = await open();
+      for (let partition = 0; partition < contract_partitions; partition++) {
+        for (const record of await readAll(log, keyed, partition)) {
+          const [batch, , size] = textOf(record)?.split(" ") ?? [];
+          seen.add(`${batch} ${size}`);
+        }
+      }
+      expect(lines.slice(1).filter((line) => line.split(" ").length === 2 && !seen.has(line))).toEqual([]);
+    });
+
     it("can't be opened twice by the same process, nor attached to before it is open", async () => {
       await expect(attachEmbeddedLog({ directory })).rejects.toThrow(/is not open/);
       const log = await open();

@@ -38,7 +38,14 @@ export interface Environment {
 
 export function openEnvironment(directory: string): Environment {
   // Batches by event turn would add a promise of lmdb's own to each transaction, whose rejection nobody could handle.
-  const root = open<Buffer, string>({ path: directory, noSubdir: false, maxDbs: tables_max, eventTurnBatching: false });
+  // Overlapping syncs let a second process that opens the environment (an audit) crash the one that writes, and lose what it wrote last.
+  const root = open<Buffer, string>({
+    path: directory,
+    noSubdir: false,
+    maxDbs: tables_max,
+    eventTurnBatching: false,
+    overlappingSync: false,
+  });
   const places = { keyEncoding: "binary", encoding: "binary" } as const;
   const texts = { encoding: "string" } as const;
   const usage = root.openDB<Buffer, string>("usage", { encoding: "binary" });
