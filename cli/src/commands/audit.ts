@@ -16,7 +16,7 @@ export async function audit(options: { readonly data?: string; readonly format: 
   if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
   const holder = runningHolder(data.lock);
   if (holder !== undefined) {
-    // A second process that opens LMDB's environment has been seen to harm the one that writes.
+    // While it runs, the log is its owner's alone.
     throw new UserError(`${data.root} is in use by process ${holder}: stop that one first, then audit (--data, ASSAY_DATA_DIR)`);
   }
   const { window_ms, lateness_ms } = windowsOf(data, io);
