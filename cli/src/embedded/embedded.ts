@@ -238,6 +238,7 @@ function startAgent(
       ASSAY_AGENT_INGEST_URL: url(options.settings.ingest_host, ready.ports.ingest),
       ASSAY_AGENT_STATE: options.data.agent,
       ASSAY_AGENT_ENROL_SECRET: enrolment_secret,
+      ASSAY_AGENT_ENROL_SECRET_FILE: "",
       ASSAY_AGENT_WITH_PARENT: "true",
       ASSAY_AGENT_PROBE_ONCE_PORTS: own.join(","),
       ASSAY_AGENT_WINDOW_MS: options.io.env.ASSAY_AGENT_WINDOW_MS || options.io.env.ASSAY_WINDOW_MS || "",

@@ -162,5 +162,6 @@ function threadEnv(plan: ServicesPlan, ports: ServicesPlan["ports"]): Record<str
     ASSAY_REPORT_API_PORT: String(ports.report_api),
     ASSAY_INGEST_PORT: String(ports.ingest),
     ASSAY_ENROL_SECRET: plan.enrolment_secret,
+    ASSAY_ENROL_SECRET_FILE: "",
   };
 }

@@ -13,6 +13,7 @@ export function settingsReference(groups: readonly SettingsGroup[]): string {
 
 const intro =
   "Every setting is an environment variable. A process reports all problems with its settings at once, before it connects anywhere.\n" +
+  "A secret may stand in a file instead: `<VARIABLE>_FILE` names it, as in `ASSAY_CLICKHOUSE_PASSWORD_FILE=/run/secrets/clickhouse-password`.\n" +
   "This page is generated from the code by `npm run generate`.";
 
 function section(group: SettingsGroup): string[] {

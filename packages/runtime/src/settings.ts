@@ -3,9 +3,11 @@
  * A room declares its own with `defineSettings`; a process reads them with `readSettings`; the reference page is drawn from
  * the same declarations (settings-reference.ts).
  *
- * A variable that is set to the empty text counts as not set. Paths are made absolute from the working directory.
+ * A variable that is set to the empty text counts as not set. Paths are made absolute from the working directory. A secret may stand
+ * in a file instead, which <variable>_FILE names (secret-file.ts).
  */
 import { resolve } from "node:path";
+import { readSecretFile, secretFileVariable } from "./secret-file";
 
 /** One setting. T is undefined-able only where it is optional. */
 export interface Setting<T> {
@@ -52,7 +54,7 @@ export function readSettings<D extends Definitions>(
   const values: Record<string, unknown> = {};
   const problems: string[] = [];
   for (const [name, setting] of Object.entries(definitions)) {
-    const read = readSetting(setting, env[setting.variable]);
+    const read = setting.secret ? readSecret(setting, env) : readSetting(setting, env[setting.variable]);
     if ("problem" in read) problems.push(`${setting.variable} ${read.problem}`);
     else values[name] = read.value;
   }
@@ -69,6 +71,17 @@ function readSetting(setting: Setting<unknown>, text: string | undefined): { val
   if (text !== undefined && text !== "") return setting.parse(text);
   if (setting.fallback.given) return { value: setting.fallback.value };
   return { problem: `is not set, and has no default (${setting.form})` };
+}
+
+function readSecret(setting: Setting<unknown>, env: Environment): { value: unknown } | { problem: string } {
+  const file_variable = secretFileVariable(setting.variable);
+  const file = env[file_variable];
+  const given = env[setting.variable];
+  if (file === undefined || file === "") return readSetting(setting, given);
+  if (given !== undefined && given !== "") return { problem: `and ${file_variable} are both set; one of them says it` };
+  const content = readSecretFile(file);
+  if ("problem" in content) return { problem: `can't be read: ${file_variable} is ${quoted(file)}, ${content.problem}` };
+  return setting.parse(content.value);
 }
 
 /** Declares what every kind of setting may say: default, or optional, or neither: then it must be set. */

@@ -2,11 +2,12 @@
  * Variables that look like ours and aren't: mostly a name mistyped, which would otherwise be ignored without a word. Several
  * services share one environment, so this is asked once per process with the definitions of everything that may stand in it.
  */
-import type { Definitions, Environment } from "./settings";
+import { secretFileVariable } from "./secret-file";
+import type { Definitions, Environment, Setting } from "./settings";
 
 /** One problem per unknown ASSAY_* variable, with the nearest known name where one is near. */
 export function unknownSettings(env: Environment, groups: readonly Definitions[]): string[] {
-  const known = new Set(groups.flatMap((group) => Object.values(group).map((setting) => setting.variable)));
+  const known = new Set(groups.flatMap((group) => Object.values(group).flatMap(variables)));
   return Object.keys(env)
     .filter((name) => name.startsWith("ASSAY_") && !known.has(name))
     .sort()
@@ -14,6 +15,10 @@ export function unknownSettings(env: Environment, groups: readonly Definitions[]
       const near = nearest(name, known);
       return `${name} is not a setting of Assay${near === undefined ? "" : `; did you mean ${near}?`}`;
     });
+}
+
+function variables({ variable, secret }: Setting<unknown>): string[] {
+  return secret ? [variable, secretFileVariable(variable)] : [variable];
 }
 
 /** A name further away than this is no likely meaning. */
