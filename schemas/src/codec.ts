@@ -14,6 +14,8 @@ export interface SchemaIds {
   currentId(name: SchemaName): number;
   /** The writer's schema of an id; undefined for an id that isn't known. */
   writer(id: number): { readonly name: SchemaName; readonly schema: Schema } | undefined;
+  /** Where writer says undefined of an id that is known all the same: why its records can't be used. */
+  refusal?(id: number): string | undefined;
 }
 
 export type Decoded =
@@ -21,7 +23,7 @@ export type Decoded =
   | Undecodable;
 export interface Undecodable {
   readonly name: "undecodable";
-  readonly reason: "not_wire_format" | "unknown_schema" | "malformed_body";
+  readonly reason: "not_wire_format" | "unknown_schema" | "incompatible_schema" | "malformed_body";
   readonly detail: string;
 }
 
@@ -29,7 +31,7 @@ export const wireHeaderBytes = 5;
 
 export class Codec {
   private readonly types = new Map<SchemaName, Type>();
-  private readonly writers = new Map<number, { name: SchemaName; resolver: Resolver | undefined }>();
+  private readonly writers = new Map<number, Writer>();
 
   constructor(private readonly ids: SchemaIds) {
     for (const version of schemaVersions) this.types.set(version.name, Type.forSchema(version.schema));
@@ -61,7 +63,12 @@ export class Codec {
     }
     const id = wire.readUInt32BE(1);
     const writer = this.writer(id);
-    if (!writer) return undecodable("unknown_schema", `schema id ${id}`);
+    if (!writer) {
+      const refusal = this.ids.refusal?.(id);
+      if (refusal !== undefined) return undecodable("incompatible_schema", `schema id ${id}: ${refusal}`);
+      return undecodable("unknown_schema", `schema id ${id}`);
+    }
+    if ("refusal" in writer) return undecodable("incompatible_schema", `schema id ${id}: ${writer.refusal}`);
     try {
       const value: unknown = this.type(writer.name).fromBuffer(wire.subarray(wireHeaderBytes), writer.resolver);
       return { name: writer.name, value } as Decoded;
@@ -76,19 +83,31 @@ export class Codec {
     return type;
   }
 
-  private writer(id: number): { name: SchemaName; resolver: Resolver | undefined } | undefined {
+  private writer(id: number): Writer | undefined {
     const known = this.writers.get(id);
     if (known) return known;
     const found = this.ids.writer(id);
     if (!found) return undefined;
-    const writerType = Type.forSchema(found.schema);
-    const readerType = this.type(found.name);
-    const same = JSON.stringify(writerType.schema()) === JSON.stringify(readerType.schema());
-    const writer = { name: found.name, resolver: same ? undefined : readerType.createResolver(writerType) };
+    const writer = this.resolve(found.name, found.schema);
     this.writers.set(id, writer);
     return writer;
   }
+
+  private resolve(name: SchemaName, schema: Schema): Writer {
+    const readerType = this.type(name);
+    try {
+      const writerType = Type.forSchema(schema);
+      const same = JSON.stringify(writerType.schema()) === JSON.stringify(readerType.schema());
+      return { name, resolver: same ? undefined : readerType.createResolver(writerType) };
+    } catch (error) {
+      // A registry holds what others put there: their records are not readable, and ours must go on.
+      return { refusal: `this version of Assay can't read that ${name}: ${(error as Error).message}` };
+    }
+  }
 }
+
+/** How records of one writer's schema are read; resolver is undefined where the writer's schema is the reader's. */
+type Writer = { readonly name: SchemaName; readonly resolver: Resolver | undefined } | { readonly refusal: string };
 
 /** The ids that this folder gives: schemas/versions/ids.json. */
 export function folderIds(versions: readonly SchemaVersion[] = schemaVersions): SchemaIds {

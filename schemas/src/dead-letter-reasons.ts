@@ -2,6 +2,7 @@
 export const deadLetterReasons = [
   "not_wire_format",
   "unknown_schema",
+  "incompatible_schema",
   "malformed_body",
   "unexpected_schema",
   "wrong_host",

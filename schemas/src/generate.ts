@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Schema, Type } from "avsc";
+import { readingProblems } from "./compatibility";
 import { writeMissingGolden } from "./golden";
 
 interface Version {
@@ -45,7 +46,7 @@ function freeze(root: string, schemas: readonly Named[]): Version[] {
   for (const schema of schemas) {
     const current = Type.forSchema(schema as Schema);
     const earlier = versions.filter((v) => v.name === schema.name);
-    for (const version of earlier) current.createResolver(Type.forSchema(readFrozen(root, version)));
+    refuseUnreadable(schema.name, earlier, (version) => readingProblems(schema as Schema, readFrozen(root, version)));
     const latest = earlier.at(-1);
     if (latest && canonical(readFrozen(root, latest)) === canonical(schema as Schema)) continue;
     const next = { id: versions.length + 1, name: schema.name, version: (latest?.version ?? 0) + 1 };
@@ -55,6 +56,13 @@ function freeze(root: string, schemas: readonly Named[]): Version[] {
   }
   writeFileSync(indexFile, `[\n${versions.map((v) => `  ${JSON.stringify(v)}`).join(",\n")}\n]\n`);
   return versions;
+}
+
+/** A log and a registry hold records of every version: the current schema must read each (BACKWARD_TRANSITIVE). */
+function refuseUnreadable(name: string, earlier: readonly Version[], problemsOf: (version: Version) => readonly string[]): void {
+  const problems = earlier.flatMap((version) => problemsOf(version).map((p) => `  records of version ${version.version}: ${p}`));
+  if (problems.length === 0) return;
+  throw new Error(`${name} as it stands in schemas/avro can't read what was written with it before:\n${problems.join("\n")}`);
 }
 
 function frozenFile(root: string, version: Version): string {

@@ -63,6 +63,32 @@ describe("Codec", () => {
     expect(codec.decode(wire).name).toBe("Progress"); // the original is untouched
   });
 
+  test("says what of a schema, not of a record, can't be read, and goes on", () => {
+    const ids = folderIds();
+    const renamed = { type: "record", name: "assay.Progress", fields: [{ name: "other", type: "string" }] } as unknown as Schema;
+    const registry: SchemaIds = {
+      ...ids,
+      writer: (id) => (id === 700 ? { name: "Progress", schema: renamed } : ids.writer(id)),
+      refusal: (id) => (id === 701 ? "is no schema of Assay's" : undefined),
+    };
+    const strict = new Codec(registry);
+    const under = (id: number) => new Codec({ ...registry, currentId: () => id }).encode("Progress", progress);
+    for (let i = 0; i < 2; i++) {
+      expect(strict.decode(under(700))).toEqual({
+        name: "undecodable",
+        reason: "incompatible_schema",
+        detail: expect.stringMatching(/^schema id 700: .*can't read that Progress: /),
+      });
+      expect(strict.decode(under(701))).toEqual({
+        name: "undecodable",
+        reason: "incompatible_schema",
+        detail: "schema id 701: is no schema of Assay's",
+      });
+      expect(strict.decode(under(702))).toMatchObject({ reason: "unknown_schema" });
+      expect(strict.decode(strict.encode("Progress", progress))).toEqual({ name: "Progress", value: progress });
+    }
+  });
+
   test("reads an older writer's record, with defaults for what it lacked", () => {
     const ids = folderIds();
     const current = newest.find((v) => v.name === "TelemetryBatch")?.schema;
