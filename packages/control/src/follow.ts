@@ -2,6 +2,13 @@
  * ControlView: control's current state and its versions, read by following assay.control. Every process has its own; none writes.
  *
  * The topic has one partition. refresh() reads to its current end, so what was appended before the call is seen after it.
+ *
+ * A coordinator that was stalled for so long that another took over may still append what it decided before. Every reader makes the same
+ * of it, by the log's order alone:
+ *
+ *   a version that is taken, or not above the newest ──► ignored, and so is an answer that says it was accepted
+ *   a record of a command that has been answered ──────► ignored
+ *   a second answer to a command ──────────────────────► ignored: the first stands
  */
 import type { Codec } from "@assay/schemas/codec";
 import type { ControlRecord } from "@assay/schemas/generated/types";
@@ -18,14 +25,24 @@ export interface Versioned<T> {
   readonly value: T;
 }
 
+export interface MadeVersion {
+  readonly kind: EntityKind;
+  readonly id: string;
+  readonly version: number;
+}
+
 const readBatchRecords = 500;
 /** Answers kept for askers and for the coordinator's memory of what it has done. */
 const answersMax = 20_000;
+/** Commands whose record has been read and whose answer, the next record, has not: one or two. */
+const unansweredMax = 1_000;
 
 export class ControlView {
   /** Versions by kind and id, oldest first. */
   private readonly entities = new Map<EntityKind, Map<string, Versioned<EntityTypes[EntityKind]>[]>>();
   private readonly answers = new Map<string, Answer>();
+  /** What a command's record did, until the command's answer: made a version, or came too late. */
+  private readonly unanswered = new Map<string, MadeVersion | "too_late">();
   private next = 0;
   private refreshing: Promise<void> | undefined;
   private queued: Promise<void> | undefined;
@@ -86,6 +103,12 @@ export class ControlView {
     return this.answers.get(command_id);
   }
 
+  /** The version that a command has made whose answer isn't there: its coordinator ended between the two. */
+  madeBy(command_id: string): MadeVersion | undefined {
+    const did = this.unanswered.get(command_id);
+    return did === "too_late" ? undefined : did;
+  }
+
   /** Grows when anything but an answer changed: for caches of what was derived from control. */
   get revision(): number {
     return this.changes;
@@ -94,7 +117,8 @@ export class ControlView {
 
   private async readToEnd(): Promise<void> {
     const { name } = topics.control;
-    const { end } = await this.log.bounds(name, 0);
+    const { earliest, end } = await this.log.bounds(name, 0);
+    this.next = Math.max(this.next, earliest);
     while (this.next < end) {
       const records = await this.log.read(name, 0, this.next, readBatchRecords);
       for (const record of records) {
@@ -115,15 +139,15 @@ export class ControlView {
     this.apply(decoded.value);
   }
 
-  /** Also used by the coordinator, which sees its own records at once. */
+  /** The next record in the log's order. */
   apply(record: ControlRecord): void {
     const body: unknown = JSON.parse(record.body);
     if (record.kind === "answer") {
-      this.answers.set(record.id, answerSchema.parse(body));
-      const oldest = this.answers.size > answersMax ? this.answers.keys().next().value : undefined;
-      if (oldest !== undefined) this.answers.delete(oldest);
+      this.answer(record.id, answerSchema.parse(body));
       return;
     }
+    const by_command = record.command_id !== "";
+    if (by_command && this.answers.has(record.command_id)) return;
     const schema = entitySchemas[record.kind as EntityKind];
     if (!schema) return; // of a newer release: this one has no use for it
     const kind = record.kind as EntityKind;
@@ -131,7 +155,11 @@ export class ControlView {
     this.entities.set(kind, byId);
     const versions = byId.get(record.id) ?? [];
     byId.set(record.id, versions);
-    if (versions.some((v) => v.version >= record.version)) return;
+    if (versions.some((v) => v.version >= record.version)) {
+      if (by_command && !this.unanswered.has(record.command_id)) this.await(record.command_id, "too_late");
+      return;
+    }
+    if (by_command) this.await(record.command_id, { kind, id: record.id, version: record.version });
     versions.push({
       id: record.id,
       version: record.version,
@@ -142,6 +170,25 @@ export class ControlView {
     if (versions.length > versionsMax[kind]) versions.shift();
     this.changes++;
   }
+
+  private answer(command_id: string, answer: Answer): void {
+    if (this.answers.has(command_id)) return;
+    const did = this.unanswered.get(command_id);
+    this.unanswered.delete(command_id);
+    if (did === "too_late" && answer.result === "accepted") return;
+    this.answers.set(command_id, answer);
+    dropOldest(this.answers, answersMax);
+  }
+
+  private await(command_id: string, did: MadeVersion | "too_late"): void {
+    this.unanswered.set(command_id, did);
+    dropOldest(this.unanswered, unansweredMax);
+  }
+}
+
+function dropOldest(map: Map<string, unknown>, entries_max: number): void {
+  const oldest = map.size > entries_max ? map.keys().next().value : undefined;
+  if (oldest !== undefined) map.delete(oldest);
 }
 
 /**

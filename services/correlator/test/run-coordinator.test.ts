@@ -34,3 +34,38 @@ test("a full log is waited for: the command is answered once there is room", asy
     rmSync(directory, { recursive: true });
   }
 });
+
+test("a record that another owner was faster with is decided anew, and the command has its true answer", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "assay-coordinator-"));
+  const log = await openEmbeddedLog({ directory });
+  try {
+    await log.ensureTopics(allTopics);
+    const append = log.append.bind(log);
+    const tagged = (owner: string) => ({ tags: { owner } });
+    let raced = false;
+    log.append = async (records: readonly NewRecord[]) => {
+      if (records.some((r) => r.topic === topics.control.name) && !raced) {
+        raced = true;
+        const other = { kind: "host", id: "h1", version: 1, at: 1, effective_from: 1, command_id: "other" };
+        const value = codec.encode("ControlRecord", { ...other, body: JSON.stringify(tagged("other")) });
+        await append([{ topic: topics.control.name, key: "host/h1@1", value }]);
+      }
+      return append(records);
+    };
+    const coordinator = await runCoordinator(log, codec, settings, createLogger({ service: "test", level: "fatal" }));
+    const control = await ControlView.open(log, codec);
+    const answer = await ask(
+      log,
+      codec,
+      control,
+      { type: "put_host_tags", id: "h1", expected_version: 0, host: tagged("mine") },
+      "test",
+    );
+    expect(answer).toEqual({ result: "rejected", reason: "version_conflict", detail: "host h1 is at version 1, not 0" });
+    expect(control.latest("host", "h1")?.value).toEqual(tagged("other"));
+    await coordinator.stop();
+  } finally {
+    await log.close();
+    rmSync(directory, { recursive: true });
+  }
+});

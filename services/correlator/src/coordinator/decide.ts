@@ -9,7 +9,7 @@ import type { Command, ControlRecord } from "@assay/schemas/generated/types";
 import { effectiveEdge, nextEdge } from "./edges";
 import { isOver, moved } from "./life-cycle";
 
-export type ControlReader = Pick<ControlView, "latest" | "all" | "answerTo">;
+export type ControlReader = Pick<ControlView, "latest" | "all" | "answerTo" | "madeBy">;
 
 type Refusal = Extract<Answer, { result: "rejected" }>;
 interface Put<K extends EntityKind = EntityKind> {
@@ -32,6 +32,8 @@ export function decide(control: ControlReader, command: Command, appended_at: nu
   });
   const answer = (body: Answer) => record("answer", command.command_id, 1, appended_at, body);
 
+  const made = control.madeBy(command.command_id);
+  if (made) return [answer({ result: "accepted", ...made })];
   const parsed = parseCommand(command);
   if ("result" in parsed) return [answer(parsed)];
   const decision = put(control, parsed, appended_at, window_ms);

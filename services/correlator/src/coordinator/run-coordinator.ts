@@ -1,7 +1,10 @@
 /**
  * The coordinator's loop: commands in, control out. Whoever owns the commands partition runs it. Its state is control itself, read
- * to the end before the first command and kept by applying what it appends, so nothing is checkpointed: after a crash between
- * the append and the commit, the command comes again and its answer is already there.
+ * to its end before each command and after each append, so nothing is checkpointed: after a crash between the append and the commit,
+ * the command comes again and its answer is already there.
+ *
+ * An owner that was stalled may learn only after its next append that another one has taken over. Readers of control ignore what it
+ * appended too late (control's follow.ts); so does this loop, which decides anew where its own record lost the race.
  */
 import { ControlView } from "@assay/control/follow";
 import type { Logger } from "@assay/runtime/logger";
@@ -21,6 +24,8 @@ export interface CoordinatorSettings extends LifeCycleSettings {
 const poll_wait_ms = 200;
 const commands_per_batch_max = 100;
 const progress_batch_records_max = 500;
+/** Each lost one means that another owner appended something in between. */
+const attempts_max = 10;
 
 export interface RunningCoordinator {
   readonly ended: Promise<void>;
@@ -106,7 +111,12 @@ async function carryOut(
   if (!record.value) return;
   const decoded = codec.decode(record.value);
   if (decoded.name === "Command") {
-    await publish(log, codec, control, decide(control, decoded.value, record.timestamp, window_ms), logger);
+    const { value: command } = decoded;
+    await control.refresh();
+    for (let attempts = 1; !control.answerTo(command.command_id); attempts++) {
+      if (attempts > attempts_max) throw new Error(`the answer to command ${command.command_id} lost ${attempts_max} races`);
+      await publish(log, codec, control, decide(control, command, record.timestamp, window_ms), logger);
+    }
     return;
   }
   await log.append([unexpected(codec, record, decoded)]);
