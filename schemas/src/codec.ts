@@ -5,6 +5,7 @@
 import { type Resolver, type Schema, Type } from "avsc";
 import { type SchemaVersion, schemaVersions } from "./generated/schemas";
 import type { SchemaTypes } from "./generated/types";
+import type { Projection } from "./projection";
 
 export type SchemaName = keyof SchemaTypes;
 
@@ -32,6 +33,7 @@ export const wireHeaderBytes = 5;
 export class Codec {
   private readonly types = new Map<SchemaName, Type>();
   private readonly writers = new Map<number, Writer>();
+  private readonly partReaders = new WeakMap<Projection<SchemaName, unknown>, Map<number, PartReader>>();
 
   constructor(private readonly ids: SchemaIds) {
     for (const version of schemaVersions) this.types.set(version.name, Type.forSchema(version.schema));
@@ -75,6 +77,37 @@ export class Codec {
     } catch (error) {
       return undecodable("malformed_body", `${writer.name}: ${(error as Error).message}`);
     }
+  }
+
+  /** Like decode, but of a record of the projection's name only the projection's fields. */
+  decodePart<N extends SchemaName, Part>(
+    projection: Projection<N, Part>,
+    wire: Buffer,
+  ): Exclude<Decoded, { readonly name: N }> | { readonly name: N; readonly value: Part } {
+    const reader = wire.length > wireHeaderBytes && wire[0] === 0 ? this.partReader(projection, wire.readUInt32BE(1)) : undefined;
+    if (!reader) return this.decode(wire) as Exclude<Decoded, { readonly name: N }>;
+    try {
+      const value = reader.type.fromBuffer(wire.subarray(wireHeaderBytes), reader.resolver) as Part;
+      return { name: projection.name, value };
+    } catch (error) {
+      const undecoded = undecodable("malformed_body", `${projection.name}: ${(error as Error).message}`);
+      return undecoded as unknown as Exclude<Decoded, { readonly name: N }>;
+    }
+  }
+
+  /** Undefined where the writer's record isn't of the projection's name, or can't be read at all: decode tells it then. */
+  private partReader(projection: Projection<SchemaName, unknown>, id: number): PartReader | undefined {
+    const readers = this.partReaders.get(projection) ?? new Map<number, PartReader>();
+    this.partReaders.set(projection, readers);
+    const known = readers.get(id);
+    if (known) return known;
+    const writer = this.writer(id);
+    const found = this.ids.writer(id);
+    if (!found || !writer || "refusal" in writer || writer.name !== projection.name) return undefined;
+    const type = Type.forSchema(projection.schema);
+    const reader = { type, resolver: type.createResolver(Type.forSchema(found.schema)) };
+    readers.set(id, reader);
+    return reader;
   }
 
   private type(name: SchemaName): Type {
@@ -121,6 +154,11 @@ export function folderIds(versions: readonly SchemaVersion[] = schemaVersions): 
     },
     writer: (id) => byId.get(id),
   };
+}
+
+interface PartReader {
+  readonly type: Type;
+  readonly resolver: Resolver;
 }
 
 function undecodable(reason: Undecodable["reason"], detail: string): Undecodable {

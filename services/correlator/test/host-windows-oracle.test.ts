@@ -104,7 +104,7 @@ test("every event is in a window or a supplement of the right time, exactly once
       const closed = [...timesOf(partition.windows())];
       const open = [...partition.state.hosts.values()].flatMap((h) =>
         Object.values(h.open).flatMap((w) =>
-          Object.values(w.processes).flatMap((p) =>
+          [...w.processes.values()].flatMap((p) =>
             p.times.offsets.map((o): [string, string, number] => [h.host_id, p.event.image, w.start + o]),
           ),
         ),

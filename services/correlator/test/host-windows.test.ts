@@ -324,11 +324,28 @@ test("past the limit on event times it counts per second", () => {
   expect(times?.per_second).toEqual([1000, 1000, 1000, 1000, 106]);
 });
 
-test("connections fold over the source port and count the distinct ones", () => {
+test("connections fold over the source port; one told again counts once, a port used again is another one", () => {
   const partition = new Partition(settings);
-  const connections = [40_001, 40_002, 40_002].map((source_port, i) => connectionEvent(1_000 + i, { source_port }));
+  const connections = [
+    connectionEvent(1_000, { source_port: 40_001 }),
+    connectionEvent(1_100, { source_port: 40_002 }),
+    connectionEvent(3_000, { source_port: 40_002, opened_at: 1_100 }),
+    connectionEvent(4_000, { source_port: 40_002 }),
+  ];
   partition.tell(batch({ seq: 1, connections, complete_through: 12_000, sent_at: 12_000 }));
-  expect(partition.windows()[0]?.connections).toMatchObject([{ connections: 2, times: { count: 3 } }]);
+  expect(partition.windows()[0]?.connections).toMatchObject([{ connections: 3, times: { count: 4 } }]);
+});
+
+test("events whose fields differ only in where one ends and the next begins don't fold", () => {
+  const partition = new Partition(settings);
+  const processes = [
+    processEvent(1_000, { user: "ab", parent_image: "c" }),
+    processEvent(1_001, { user: "a", parent_image: "bc" }),
+    processEvent(1_002, { ancestors: ["a", "b"] }),
+    processEvent(1_003, { ancestors: ["ab"] }),
+  ];
+  partition.tell(batch({ seq: 1, processes, complete_through: 12_000, sent_at: 12_000 }));
+  expect(partition.windows()[0]?.processes).toHaveLength(4);
 });
 
 test("a listener tells since when it has been seen, and when it was last used", () => {

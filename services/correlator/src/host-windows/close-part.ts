@@ -53,9 +53,9 @@ export function closePart(
     clock_offset_ms: host.clock_offset_ms,
     received_through: Math.max(window.received_through, closed_by === "silent" ? 0 : host.received_at),
     ...membership(host, window.start, window_end),
-    processes: Object.values(window.processes).map(processObservation),
-    connections: Object.values(window.connections).map(connectionObservation),
-    listeners: Object.values(window.listeners).map((l): ListenerObservation => {
+    processes: Array.from(window.processes.values(), processObservation),
+    connections: Array.from(window.connections.values(), connectionObservation),
+    listeners: Array.from(window.listeners.values(), (l): ListenerObservation => {
       const { at: _, ...facts } = l.event;
       const observed_since = observedSince(host.in_use, l.event);
       return { ...facts, observed_since, last_used_at: lastUsedAt(host.in_use, l.event), times: encodeTimes(l.times) };
@@ -102,5 +102,5 @@ function processObservation(
 
 function connectionObservation(folded: FoldedConnection): ConnectionObservation {
   const { at: _at, opened_at: _opened, source_port: _port, ...facts } = folded.event;
-  return { ...facts, connections: folded.source_ports.length, times: encodeTimes(folded.times) };
+  return { ...facts, connections: folded.connections.size, times: encodeTimes(folded.times) };
 }

@@ -27,14 +27,15 @@ export function noteListener(state: ListenersInUse, event: ListenerEvent, at: nu
     return;
   }
   state.listeners[key] = { observed_since: at, last_seen: at };
-  forgetOldest(state.listeners, (l) => l.last_seen);
+  if (!known) forgetOldest(state.listeners, (l) => l.last_seen);
 }
 
 export function noteUse(state: ListenersInUse, event: ConnectionEvent, at: number): void {
   if (event.side !== "destination") return;
   const key = `${event.protocol} ${event.destination_port} ${event.destination_address}`;
-  state.used[key] = Math.max(state.used[key] ?? 0, at);
-  forgetOldest(state.used, (used_at) => used_at);
+  const known = state.used[key];
+  state.used[key] = Math.max(known ?? 0, at);
+  if (known === undefined) forgetOldest(state.used, (used_at) => used_at);
 }
 
 /** 0 where the listener isn't known: a supplement may tell of one that has been forgotten. */

@@ -5,15 +5,16 @@ import { addTime, type OpenTimes, startTimes } from "./event-times";
 
 /** Distinct observations of one kind in one host window; what is past it is counted as cut. */
 export const observations_per_kind_max = 10_000;
-/** Source ports told apart in one connection observation. */
-const source_ports_max = 1_024;
+/** Connections told apart in one connection observation; past it they are still counted as events, not as connections. */
+const connections_per_observation_max = 4_096;
 
 export interface Folded<E> {
-  event: E;
-  times: OpenTimes;
+  readonly event: E;
+  readonly times: OpenTimes;
 }
 export interface FoldedConnection extends Folded<ConnectionEvent> {
-  source_ports: number[];
+  /** What tells one connection from another: source port and opening time, as connectionId makes it. */
+  readonly connections: Set<number>;
 }
 
 export interface OpenWindow {
@@ -25,9 +26,10 @@ export interface OpenWindow {
   /** The agent watched during [covered_from, covered_to); equal where it didn't. */
   covered_from: number;
   covered_to: number;
-  processes: Record<string, Folded<ProcessEvent>>;
-  connections: Record<string, FoldedConnection>;
-  listeners: Record<string, Folded<ListenerEvent>>;
+  /** By fold key. */
+  readonly processes: Map<string, Folded<ProcessEvent>>;
+  readonly connections: Map<string, FoldedConnection>;
+  readonly listeners: Map<string, Folded<ListenerEvent>>;
   distinct: Record<TelemetryKind, number>;
   windowed: Record<TelemetryKind, number>;
   folded: Record<TelemetryKind, number>;
@@ -47,9 +49,9 @@ export function openWindow(start: number, incarnation: number, seq: number): Ope
     received_through: 0,
     covered_from: start,
     covered_to: start,
-    processes: {},
-    connections: {},
-    listeners: {},
+    processes: new Map(),
+    connections: new Map(),
+    listeners: new Map(),
     distinct: zeroByKind(),
     windowed: zeroByKind(),
     folded: zeroByKind(),
@@ -83,32 +85,31 @@ const listenerKey = (e: ListenerEvent): string =>
   [e.protocol, e.address, e.port, e.image, e.command_line, e.user, e.application_protocol, e.channel].join("\u0000");
 
 export function addProcess(window: OpenWindow, event: ProcessEvent, at: number): void {
-  fold(window, "processes", window.processes, processKey(event), event, at);
+  fold(window, "processes", window.processes, processKey(event), at, (times) => ({ event, times }));
 }
 
 export function addListener(window: OpenWindow, event: ListenerEvent, at: number): void {
-  fold(window, "listeners", window.listeners, listenerKey(event), event, at);
+  fold(window, "listeners", window.listeners, listenerKey(event), at, (times) => ({ event, times }));
 }
 
 export function addConnection(window: OpenWindow, event: ConnectionEvent, at: number): void {
-  const key = connectionKey(event);
-  const kept = fold(window, "connections", window.connections, key, event, at, (folded) => ({ ...folded, source_ports: [] }));
-  if (kept && kept.source_ports.length < source_ports_max && !kept.source_ports.includes(event.source_port)) {
-    kept.source_ports.push(event.source_port);
+  const first = (times: OpenTimes): FoldedConnection => ({ event, times, connections: new Set() });
+  const connections = fold(window, "connections", window.connections, connectionKey(event), at, first)?.connections;
+  if (connections && connections.size < connections_per_observation_max) {
+    connections.add(connectionId(event.opened_at - window.start, event.source_port));
   }
 }
 
-function fold<E extends ProcessEvent | ConnectionEvent | ListenerEvent, F extends Folded<E> = Folded<E>>(
+function fold<F extends { readonly times: OpenTimes }>(
   window: OpenWindow,
   kind: TelemetryKind,
-  into: Record<string, F>,
+  into: Map<string, F>,
   key: string,
-  event: E,
   at: number,
-  extend: (folded: Folded<E>) => F = (folded) => folded as F,
+  first: (times: OpenTimes) => F,
 ): F | undefined {
   window.windowed[kind]++;
-  const known = into[key];
+  const known = into.get(key);
   if (known) {
     window.folded[kind]++;
     addTime(known.times, at, window.start);
@@ -119,9 +120,14 @@ function fold<E extends ProcessEvent | ConnectionEvent | ListenerEvent, F extend
     return undefined;
   }
   window.distinct[kind]++;
-  const fresh = extend({ event, times: startTimes(at, window.start) });
-  into[key] = fresh;
+  const fresh = first(startTimes(at, window.start));
+  into.set(key, fresh);
   return fresh;
+}
+
+/** Exact for openings within two years of the window; a host uses a port for one connection to a destination at a time. */
+function connectionId(opened_ms: number, port: number): number {
+  return opened_ms * 65_536 + port;
 }
 
 /** Partial without naming fields: whole events may be missing. */
@@ -161,4 +167,31 @@ export function kindCounts(window: OpenWindow, duplicates: Record<TelemetryKind,
     cut: window.cut[kind],
     duplicates: duplicates[kind],
   }));
+}
+
+/** As JSON: without the keys, which follow from the events. */
+export interface StoredWindow extends Omit<OpenWindow, TelemetryKind> {
+  readonly processes: readonly Folded<ProcessEvent>[];
+  readonly connections: readonly (Folded<ConnectionEvent> & { readonly connections: readonly number[] })[];
+  readonly listeners: readonly Folded<ListenerEvent>[];
+}
+
+export function storeWindow(window: OpenWindow): StoredWindow {
+  const { processes, connections, listeners } = window;
+  return {
+    ...window,
+    processes: [...processes.values()],
+    connections: Array.from(connections.values(), (c) => ({ ...c, connections: [...c.connections] })),
+    listeners: [...listeners.values()],
+  };
+}
+
+export function restoreWindow(stored: StoredWindow): OpenWindow {
+  const { processes, connections, listeners } = stored;
+  return {
+    ...stored,
+    processes: new Map(processes.map((p) => [processKey(p.event), p])),
+    connections: new Map(connections.map((c) => [connectionKey(c.event), { ...c, connections: new Set(c.connections) }])),
+    listeners: new Map(listeners.map((l) => [listenerKey(l.event), l])),
+  };
 }

@@ -12,7 +12,7 @@ import {
 } from "../applications/contribute";
 import { bucketOf, buckets } from "../bucket";
 import type { ListenersInUse } from "./listeners-in-use";
-import type { OpenWindow } from "./open-window";
+import { type OpenWindow, restoreWindow, type StoredWindow, storeWindow } from "./open-window";
 
 export interface HostState {
   host_id: string;
@@ -53,7 +53,7 @@ const membersBucket = buckets;
 const windowsBuckets = membersBucket + 1;
 
 export const hostWindowState: StateForm<PartitionState> = {
-  version: 1,
+  version: 2,
   buckets: windowsBuckets + buckets,
   empty: (partition) => ({
     partition,
@@ -66,7 +66,7 @@ export const hostWindowState: StateForm<PartitionState> = {
   restore: (partition, values) => {
     const state = hostWindowState.empty(partition);
     for (const value of values.slice(0, buckets)) {
-      for (const host of (value as HostState[] | undefined) ?? []) state.hosts.set(host.host_id, host);
+      for (const host of (value as StoredHost[] | undefined) ?? []) state.hosts.set(host.host_id, restoreHost(host));
     }
     const windows = values.slice(windowsBuckets).flatMap((value) => (value ? [value as StoredWindows] : []));
     return { ...state, contributions: restoreContributions((values[membersBucket] as StoredMembers | undefined) ?? {}, windows) };
@@ -81,6 +81,19 @@ export const hostWindowState: StateForm<PartitionState> = {
     if (bucket === membersBucket) return snapshotMembers(state.contributions);
     if (bucket >= windowsBuckets) return snapshotWindows(state.contributions, bucket - windowsBuckets);
     const hosts = [...state.hosts.values()].filter((h) => bucketOf(h.host_id) === bucket);
-    return hosts.length > 0 ? hosts : undefined;
+    return hosts.length > 0 ? hosts.map(storeHost) : undefined;
   },
 };
+
+type StoredHost = Omit<HostState, "open"> & { readonly open: Readonly<Record<string, StoredWindow>> };
+
+function storeHost(host: HostState): StoredHost {
+  return { ...host, open: Object.fromEntries(Object.entries(host.open).map(([start, window]) => [start, storeWindow(window)])) };
+}
+
+function restoreHost(host: StoredHost): HostState {
+  return {
+    ...host,
+    open: Object.fromEntries(Object.entries(host.open).map(([start, window]) => [start, restoreWindow(window)])),
+  };
+}
