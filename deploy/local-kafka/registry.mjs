@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fetchJars } from "./jars.mjs";
+import { javaTool } from "./java.mjs";
 import { startServerProcess } from "./server-process.mjs";
 
 const heap_mb = 256;
@@ -15,7 +16,7 @@ export async function startRegistry({ data_dir, port, say }) {
   mkdirSync(data_dir, { recursive: true });
   const registry = startServerProcess({
     name: "schema registry",
-    command: ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-Xmx${heap_mb}m`, "-jar", join(jars, runner)],
+    command: [javaTool("java"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-Xmx${heap_mb}m`, "-jar", join(jars, runner)],
     log_file: join(data_dir, "registry.log"),
     env: {
       QUARKUS_HTTP_HOST: "127.0.0.1",

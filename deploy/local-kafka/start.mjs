@@ -8,30 +8,13 @@
 import { fstatSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { startBroker } from "./broker.mjs";
 import { freePort } from "./free-port.mjs";
-import { checkJava } from "./jars.mjs";
+import { checkJava } from "./java.mjs";
+import { makeKeys } from "./keys.mjs";
+import { parseOptions, usage } from "./options.mjs";
 import { startRegistry } from "./registry.mjs";
-
-const usage = `node deploy/local-kafka/start.mjs [options]
-  --data DIR              where both keep what they have; default: a temporary folder, removed at the end
-  --port N                the broker's port; 0, the default, takes a free one
-  --registry-port N       the registry's port; likewise
-  --controller-port N     the port of the broker's controller; likewise
-  --no-registry           only the broker
-  --set NAME=VALUE        a setting of the broker (server.properties); may be repeated
-`;
-
-const options = {
-  data: { type: "string" },
-  port: { type: "string", default: "0" },
-  "registry-port": { type: "string", default: "0" },
-  "controller-port": { type: "string", default: "0" },
-  "no-registry": { type: "boolean", default: false },
-  set: { type: "string", multiple: true, default: [] },
-  help: { type: "boolean", default: false },
-};
+import { listenerKinds } from "./server-properties.mjs";
 
 const say = (message) => process.stderr.write(`local-kafka: ${message}\n`);
 
@@ -44,76 +27,79 @@ main().then(
 );
 
 async function main() {
-  const { values } = parseArgs({ options });
-  if (values.help) {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) {
     process.stdout.write(usage);
     return 0;
   }
-  await checkJava();
   const asked = askedToStop();
-  const data_dir = values.data === undefined ? mkdtempSync(join(tmpdir(), "assay-kafka-")) : resolve(values.data);
-  const port = await portOf(values.port);
-  const controller_port = await portOf(values["controller-port"]);
-  const settings = Object.fromEntries(values.set.map(settingOf));
+  await checkJava();
+  const data_dir = options.data === undefined ? mkdtempSync(join(tmpdir(), "assay-kafka-")) : resolve(options.data);
   const servers = [];
-  const starting = [];
+  if (options.broker) servers.push(brokerOf(options, data_dir));
+  if (options.registry) servers.push(registryOf(options, data_dir));
   try {
-    starting.push(
-      startBroker({
-        data_dir: join(data_dir, "broker"),
-        listeners: [{ name: "PLAINTEXT", protocol: "PLAINTEXT", port }],
-        controller_port,
-        settings,
-        say,
-      }),
-    );
-    if (!values["no-registry"]) {
-      starting.push(startRegistry({ data_dir: join(data_dir, "registry"), port: await portOf(values["registry-port"]), say }));
-    }
-    for (const start of starting)
-      start.then(
-        (server) => servers.push(server),
-        () => undefined,
-      );
-    const stopped = await Promise.race([asked, Promise.all(starting)]);
-    if (typeof stopped === "string") return 0;
-    const [broker, registry] = stopped;
-    const lines = [`ASSAY_KAFKA_BROKERS=127.0.0.1:${port}`];
-    if (registry) lines.push(`ASSAY_SCHEMA_REGISTRY_URL=${registry.url}`);
-    process.stdout.write(`${lines.join("\n")}\n`);
-    say(`Kafka ${broker.version} runs as process ${broker.pid}; its log is in ${data_dir}`);
+    const started = await Promise.race([asked, Promise.all(servers)]);
+    if (typeof started === "string") return 0;
+    process.stdout.write(`${started.flatMap(({ lines }) => lines).join("\n")}\n`);
+    for (const { name, version, pid } of started)
+      say(`the ${name}${version ? ` (Kafka ${version})` : ""} answers; process ${pid}`);
+    say(`their logs are in ${data_dir}`);
 
-    const why = await Promise.race([asked, ...stopped.map(async ({ name, ended }) => `the ${name} ended: ${await ended}`)]);
+    const failed = started.map(async ({ name, ended }) => ({ error: `the ${name} ended: ${await ended}` }));
+    const why = await Promise.race([asked, ...failed]);
+    if (typeof why !== "string") throw new Error(why.error);
     say(`stopping: ${why}`);
-    return why.startsWith("the ") ? 1 : 0;
+    return 0;
   } finally {
-    await Promise.allSettled(starting);
-    for (const server of servers.sort((a, b) => (a.name < b.name ? 1 : -1))) await server.stop();
-    if (values.data === undefined) rmSync(data_dir, { recursive: true, force: true });
+    const settled = await Promise.allSettled(servers);
+    for (const { value } of settled.reverse()) await value?.stop();
+    if (options.data === undefined) rmSync(data_dir, { recursive: true, force: true });
   }
 }
 
+/** The broker, and what to say of it. */
+async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, settings }, data_dir) {
+  const tls = client_auth === undefined ? undefined : { ...(await makeKeys(join(data_dir, "keys"))), client_auth };
+  const wanted = listenerKinds.filter((kind) => (sasl || !kind.sasl) && (tls || !kind.tls));
+  const listeners = [];
+  for (const kind of wanted) listeners.push({ ...kind, port: ports[kind.name] || (await freePort()) });
+  const broker = await startBroker({
+    data_dir: join(data_dir, "broker"),
+    listeners,
+    controller_port: controller_port || (await freePort()),
+    sasl,
+    tls,
+    heap_mb,
+    settings,
+    say,
+  });
+  const prefixes = { PLAINTEXT: "", SASL: "SASL_", TLS: "TLS_", SASLTLS: "SASL_TLS_" };
+  const lines = listeners.map(({ name, port }) => `ASSAY_KAFKA_${prefixes[name]}BROKERS=127.0.0.1:${port}`);
+  if (sasl) lines.push(`ASSAY_KAFKA_USER=${sasl.username}`, `ASSAY_KAFKA_PASSWORD=${sasl.password}`);
+  if (tls)
+    lines.push(
+      `ASSAY_KAFKA_CA_FILE=${tls.ca_file}`,
+      `ASSAY_KAFKA_CERT_FILE=${tls.certificate_file}`,
+      `ASSAY_KAFKA_KEY_FILE=${tls.key_file}`,
+    );
+  lines.push(`LOCAL_KAFKA_BROKER_PID=${broker.pid}`, `LOCAL_KAFKA_BROKER_VERSION=${broker.version}`);
+  return { ...broker, lines };
+}
+
+async function registryOf({ registry_port }, data_dir) {
+  const registry = await startRegistry({ data_dir: join(data_dir, "registry"), port: registry_port || (await freePort()), say });
+  return { ...registry, lines: [`ASSAY_SCHEMA_REGISTRY_URL=${registry.url}`, `LOCAL_KAFKA_REGISTRY_PID=${registry.pid}`] };
+}
+
+/** Resolves with why. A stdin that is a terminal or /dev/null tells nothing about who started this. */
 function askedToStop() {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => resolve(signal));
     const stdin = fstatSync(0);
-    if (stdin.isFIFO() || stdin.isSocket()) {
-      process.stdin
-        .on("end", () => resolve("the end of stdin"))
-        .on("error", () => resolve("the end of stdin"))
-        .resume();
-    }
+    if (!stdin.isFIFO() && !stdin.isSocket()) return;
+    process.stdin.on("end", () => resolve("the end of stdin"));
+    process.stdin.on("error", () => resolve("the end of stdin"));
+    process.stdin.resume();
   });
-}
-
-async function portOf(text) {
-  const port = Number(text);
-  if (!/^\d+$/.test(text) || port > 65_535) throw new Error(`"${text}" isn't a port: 0 to 65535`);
-  return port === 0 ? freePort() : port;
-}
-
-function settingOf(text) {
-  const at = text.indexOf("=");
-  if (at < 1) throw new Error(`--set ${text}: it takes NAME=VALUE`);
-  return [text.slice(0, at), text.slice(at + 1)];
 }
