@@ -78,7 +78,7 @@ const ifMatch: JsonObject = {
 };
 
 function problemsOf(row: Route): ProblemCode[] {
-  const codes = new Set<ProblemCode>(["failed", "unavailable", ...(row.problems ?? [])]);
+  const codes = new Set<ProblemCode>(["failed", "overloaded", "unavailable", ...(row.problems ?? [])]);
   if (row.params || row.query || row.body) codes.add("invalid_request");
   if (row.role !== undefined) codes.add("unauthenticated").add("forbidden");
   if (row.body) codes.add("body_too_large").add("unsupported_media_type");

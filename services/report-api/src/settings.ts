@@ -15,5 +15,15 @@ export const reportApiSettings = defineSettings({
     min: 5_000,
     max: 86_400_000,
   }),
+  requests_in_flight_max: integer("ASSAY_REPORT_API_REQUESTS_IN_FLIGHT_MAX", {
+    doc: "Most requests in hand at one time, each with its queries; past it they are answered 503 and asked to come back.",
+    default: 32,
+    min: 1,
+    max: 10_000,
+    unit: "requests",
+  }),
 });
 export type ReportApiSettings = SettingsOf<typeof reportApiSettings>;
+
+/** When a caller should come back because too much is in hand. */
+export const overloaded_retry_s = 1;

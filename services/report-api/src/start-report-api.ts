@@ -28,7 +28,13 @@ export const stop_wait_ms = 5_000;
 export async function startReportApi(settings: ReportApiSettings, parts: ReportApiParts): Promise<RunningReportApi> {
   const { store, control, logger } = parts;
   const routes = routeTable(store, control, settings.silent_after_ms);
-  const app = createApp({ routes, control: control.view, logger, metrics: reportApiMetrics(parts.metrics) });
+  const app = createApp({
+    routes,
+    control: control.view,
+    logger,
+    metrics: reportApiMetrics(parts.metrics),
+    requests_in_flight_max: settings.requests_in_flight_max,
+  });
   const server = createServer({ headersTimeout: headers_wait_ms, requestTimeout: request_wait_ms }, app);
   const port = await listen(server, { host: settings.host, port: settings.port, setting: reportApiSettings.port.variable });
   const ended = new Promise<void>((resolve, reject) => {

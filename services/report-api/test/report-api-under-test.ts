@@ -12,6 +12,7 @@ import { connectStore, type Store } from "@assay/store/client";
 import { type Engine, startEngine } from "@assay/store/engine";
 import { migrate } from "@assay/store/migrate";
 import type { Control, ControlReader } from "../src/control";
+import type { ReportApiSettings } from "../src/settings";
 import { type RunningReportApi, startReportApi } from "../src/start-report-api";
 
 export class TestEngine {
@@ -132,14 +133,18 @@ export class TestApi {
     readonly control: TestControl,
   ) {}
 
-  static async start(store: Pick<Store, "query">, control: TestControl): Promise<TestApi> {
+  static async start(
+    store: Pick<Store, "query">,
+    control: TestControl,
+    changes: Partial<ReportApiSettings> = {},
+  ): Promise<TestApi> {
     const sha256 = (key: string) => createHash("sha256").update(key).digest("hex");
     control.put("key", "v", { name: "a viewer", role: "viewer", key_sha256: sha256(keys.viewer), revoked: false });
     control.put("key", "o", { name: "an operator", role: "operator", key_sha256: sha256(keys.operator), revoked: false });
     control.put("key", "r", { name: "a former admin", role: "admin", key_sha256: sha256(keys.revoked), revoked: true });
     const metrics = createMetrics("report-api");
     const logger = createLogger({ service: "report-api", level: "silent" });
-    const settings = { host: "127.0.0.1", port: 0, silent_after_ms: 60_000 };
+    const settings = { host: "127.0.0.1", port: 0, silent_after_ms: 60_000, requests_in_flight_max: 32, ...changes };
     return new TestApi(await startReportApi(settings, { store, control, logger, metrics }), metrics, control);
   }
 
@@ -164,6 +169,10 @@ export class TestApi {
 
   get port(): number {
     return this.service.port;
+  }
+
+  ready(): unknown {
+    return this.service.ready();
   }
 
   metricsText(): Promise<string> {

@@ -6,6 +6,7 @@ import type { ControlReader } from "../control";
 import type { ReportApiMetrics } from "../metrics";
 import { UnavailableError } from "../unavailable";
 import { authenticate, authorize } from "./authenticate";
+import { Gate } from "./gate";
 import { parseInput } from "./parse-input";
 import { Problem, problemContentType } from "./problem";
 import type { Caller, Route } from "./route";
@@ -16,7 +17,8 @@ export interface AppOptions {
   readonly routes: readonly Route[];
   readonly control: Pick<ControlReader, "all" | "refresh">;
   readonly logger: Logger;
-  readonly metrics: Pick<ReportApiMetrics, "answered">;
+  readonly metrics: ReportApiMetrics;
+  readonly requests_in_flight_max: number;
 }
 
 export function createApp(options: AppOptions): Express {
@@ -24,12 +26,13 @@ export function createApp(options: AppOptions): Express {
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("query parser", "simple");
-  app.use(safeHeaders, measure(options.metrics));
+  const gate = new Gate(options.requests_in_flight_max, options.metrics);
+  app.use(safeHeaders, measure(options.metrics), gate.enter);
   const parseBody = express.json({ limit: body_bytes_max, strict: true });
   for (const [path, rows] of byPath(options.routes)) {
     const router = app.route(path.replaceAll(/\{(\w+)\}/g, ":$1"));
     for (const row of rows) {
-      const serve = (request: Request, response: Response) => answer(options, row, request, response);
+      const serve = (request: Request, response: Response) => gate.during(response, answer(options, row, request, response));
       const admit = async (request: Request, response: Response, next: NextFunction) => {
         response.locals.route = row;
         response.locals.caller = await caller(options, row, request);

@@ -31,6 +31,7 @@ const problems = {
   refused: { status: 422, title: "The coordinator refused this" },
   version_required: { status: 428, title: "The version that you saw is needed" },
   failed: { status: 500, title: "An error of Assay's own" },
+  overloaded: { status: 503, title: "Too many requests are in hand" },
   unavailable: { status: 503, title: "Something that this needs does not answer" },
 } as const;
 export type ProblemCode = keyof typeof problems;
