@@ -31,7 +31,9 @@ export const agentSettings = defineSettings({
     doc: "Folder of the agent's own: host id, credential, spool.",
     default: "/var/lib/assay-agent",
   }),
-  enrol_secret: secret("ASSAY_AGENT_ENROL_SECRET", { doc: "Exchanged for a credential of the host's own." }),
+  enrol_secret: secret("ASSAY_AGENT_ENROL_SECRET", {
+    doc: "Proved to ingest, to have a credential of the host's own. It is never sent.",
+  }),
   host_name: text("ASSAY_AGENT_HOST_NAME", { doc: "How the host calls itself; its own name where empty.", default: "" }),
   tags: text("ASSAY_AGENT_TAGS", {
     doc: "What the agent says of its host, key=value with commas between; selectors see it under agent:.",

@@ -9,7 +9,7 @@ import { sectionNames } from "@assay/schemas/inventory";
 import { IngestServer, until } from "./deliver/ingest-server";
 import { temporaryFolder } from "./temporary";
 
-const ingest = new IngestServer();
+const ingest = new IngestServer("secret");
 const agents: RunningAgent[] = [];
 const apart: number[] = [];
 /** What the agent logged as an error. */
@@ -19,7 +19,6 @@ let state = "";
 beforeEach(async () => {
   state = temporaryFolder();
   ingest.requests.length = 0;
-  ingest.answer = new IngestServer().answer;
   await ingest.start();
 });
 afterEach(async () => {

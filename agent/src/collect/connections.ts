@@ -41,7 +41,7 @@ export class Connections {
     const { sockets, agent_pid, listening, owners, health } = this.options;
     const snapshot = sockets.snapshot(now, 0);
     listening.update(listeningPorts(snapshot));
-    if (snapshot.hidden) health.lacks("network namespaces of other users' processes are not readable", []);
+    for (const reason of snapshot.lacks) health.lacks(reason, []);
     this.polls++;
     const found = this.findNew(snapshot, now);
     const holders = await owners.find(found.flatMap((f) => (f.known.inode > 0 ? [f.known.inode] : [])));

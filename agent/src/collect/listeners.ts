@@ -49,7 +49,7 @@ export class Listeners {
     const { sockets, agent_pid, health, listening, owners } = this.options;
     const snapshot = sockets.snapshot(now, this.options.snapshot_age_ms_max);
     listening.update(listeningPorts(snapshot));
-    if (snapshot.hidden) health.lacks("network namespaces of other users' processes are not readable", []);
+    for (const reason of snapshot.lacks) health.lacks(reason, []);
     this.polls++;
     const found = this.find(snapshot);
     const holders = await owners.find([...found.values()].map((f) => f.row.inode));

@@ -3,9 +3,16 @@ import { parseSocketLink } from "../parse/socket-table";
 import type { ProcReader } from "../read/proc";
 import type { Read } from "../read/read";
 
+export interface PortsHeld {
+  /** Ascending. */
+  readonly ports: number[];
+  /** The process holds more descriptors than were looked through, so there may be more. */
+  readonly cut: boolean;
+}
+
 export class ListeningSockets {
   private ports = new Map<number, number>();
-  private readonly held = new Map<number, { start_ticks: number; at: number; result: Read<number[]> }>();
+  private readonly held = new Map<number, { start_ticks: number; at: number; result: Read<PortsHeld> }>();
 
   constructor(
     private readonly proc: ProcReader,
@@ -17,7 +24,7 @@ export class ListeningSockets {
     this.ports = ports;
   }
 
-  portsOf(pid: number, start_ticks: number): Read<number[]> {
+  portsOf(pid: number, start_ticks: number): Read<PortsHeld> {
     const now = this.now();
     const held = this.held.get(pid);
     if (held?.start_ticks === start_ticks && now - held.at < keep_ms) return held.result;
@@ -27,11 +34,11 @@ export class ListeningSockets {
     return result;
   }
 
-  private scan(pid: number): Read<number[]> {
+  private scan(pid: number): Read<PortsHeld> {
     const names = this.proc.descriptors(pid);
     if (names.kind !== "read") return names;
     const found = new Set<number>();
-    for (const name of names.value.slice(0, descriptors_max)) {
+    for (const name of names.value.slice(0, parent_descriptors_max)) {
       const link = this.proc.descriptor(pid, name);
       if (link.kind === "denied") return link;
       if (link.kind === "gone") continue;
@@ -39,12 +46,17 @@ export class ListeningSockets {
       const port = inode === undefined ? undefined : this.ports.get(inode);
       if (port !== undefined) found.add(port);
     }
-    return { kind: "read", value: [...found].sort((a, b) => a - b) };
+    const ports = [...found].sort((a, b) => a - b);
+    return { kind: "read", value: { ports, cut: names.value.length > parent_descriptors_max } };
   }
 }
 
 /** A parent that starts many children is looked into once in this time. */
 const keep_ms = 2_000;
 const held_processes_max = 4_096;
-/** Of one parent: listening sockets are opened early and have low numbers. */
-const descriptors_max = 1_024;
+/**
+ * Of one parent, looked through for listening sockets, the lowest numbers first: such sockets are opened early. So this is also how
+ * many ports parent_listens may hold, and keeps an event of a parent that listens on thousands within a batch. Where a parent holds
+ * more, the collector says that it saw ParentListensOn in part.
+ */
+export const parent_descriptors_max = 1_024;

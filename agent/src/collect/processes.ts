@@ -15,7 +15,7 @@ import type { ProcessEvent } from "@assay/schemas/generated/types";
 import type { ProcStat } from "../parse/proc-stat";
 import type { ProcReader } from "../read/proc";
 import type { Health } from "./health";
-import type { ListeningSockets } from "./listening-sockets";
+import { type ListeningSockets, parent_descriptors_max } from "./listening-sockets";
 import { type ProcessFacts, type ProcessTable, startTicks } from "./process-table";
 
 export interface ProcessesOptions {
@@ -150,7 +150,7 @@ export class Processes {
       parent_image: parent?.image ?? "",
       parent_command_line: parent?.command_line ?? "",
       parent_user: parent?.user ?? "",
-      parent_listens: listens.kind === "read" ? listens.value : [],
+      parent_listens: listens.kind === "read" ? listens.value.ports : [],
       ancestors: table.ancestors(facts),
     };
   }
@@ -166,8 +166,11 @@ export class Processes {
           parent.facts.missing.flatMap((field) => parentFields[field] ?? []),
         );
       }
-      if (listening.portsOf(parent.facts.pid, parent.facts.start_ticks).kind === "denied") {
+      const listens = listening.portsOf(parent.facts.pid, parent.facts.start_ticks);
+      if (listens.kind === "denied") {
         health.lacks("sockets of parents that belong to other users are not readable", ["ParentListensOn"]);
+      } else if (listens.kind === "read" && listens.value.cut) {
+        health.lacks(cutDescriptors, ["ParentListensOn"]);
       }
     }
     this.options.tell(event);
@@ -191,6 +194,10 @@ const parentFields: Readonly<Record<string, string>> = {
   CommandLine: "ParentCommandLine",
   User: "ParentUser",
 };
+
+const cutDescriptors =
+  `of parents with more than ${parent_descriptors_max} descriptors the rest are not looked through for listening sockets ` +
+  "(parent_descriptors_max)";
 
 function sameProgram(a: ProcessFacts, b: ProcessFacts): boolean {
   return a.image === b.image && a.command_line === b.command_line;

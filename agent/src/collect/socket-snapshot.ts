@@ -18,8 +18,8 @@ export interface NamespaceSockets {
 export interface SocketSnapshot {
   readonly at: number;
   readonly namespaces: readonly NamespaceSockets[];
-  /** Some processes' namespaces could not be told. */
-  readonly hidden: boolean;
+  /** Why not all sockets are in it: fixed texts; none where all are. */
+  readonly lacks: readonly string[];
 }
 
 export class Sockets {
@@ -42,13 +42,17 @@ export class Sockets {
   private read(now: number): SocketSnapshot {
     const { proc, table, agent_pid } = this;
     const representatives = new Map<string, number>();
+    const lacks = new Set<string>();
     const own = proc.networkNamespace(agent_pid);
     const ownName = own.kind === "read" ? own.value : "own";
     representatives.set(ownName, agent_pid);
-    let hidden = false;
-    for (const facts of table.processes()) {
-      if (facts.network_namespace === undefined) hidden ||= !facts.zombie;
-      else if (!representatives.has(facts.network_namespace)) representatives.set(facts.network_namespace, facts.pid);
+    // In the order in which processes were met: what was read before is read again, as long as it is there.
+    for (const { network_namespace, pid, zombie } of table.processes()) {
+      if (network_namespace === undefined) {
+        if (!zombie) lacks.add("network namespaces of other users' processes are not readable");
+      } else if (representatives.has(network_namespace)) continue;
+      else if (representatives.size < network_namespaces_max) representatives.set(network_namespace, pid);
+      else lacks.add(`of more than ${network_namespaces_max} network namespaces the rest are not read (network_namespaces_max)`);
     }
     for (const namespace of this.tcp6_used_at.keys()) if (!representatives.has(namespace)) this.tcp6_used_at.delete(namespace);
     const namespaces: NamespaceSockets[] = [];
@@ -61,7 +65,7 @@ export class Sockets {
         udp: [...this.rows(pid, "udp"), ...this.rows(pid, "udp6")],
       });
     }
-    return { at: now, namespaces, hidden };
+    return { at: now, namespaces, lacks: [...lacks] };
   }
 
   /** Now, or so lately that its last connections may linger. */
@@ -93,5 +97,10 @@ export function isUdpBound(row: SocketRow): boolean {
   return isNobody(row.remote);
 }
 
+/**
+ * Read in one snapshot, the agent's own among them: four tables each, at some ms. A host with more, such as one of very many
+ * containers, is covered in part, and says so.
+ */
+export const network_namespaces_max = 256;
 /** TIME_WAIT takes 60 s. */
 const linger_ms = 70_000;

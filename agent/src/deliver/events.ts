@@ -71,11 +71,14 @@ export class Events {
 function sizeOf(event: AnyEvent): number {
   let size = fixed_bytes + event.image.length + event.command_line.length;
   if ("ancestors" in event) for (const line of event.ancestors) size += line.length;
-  if ("parent_command_line" in event) size += event.parent_command_line.length + event.current_directory.length;
+  if ("parent_command_line" in event) {
+    size += event.parent_command_line.length + event.current_directory.length + event.parent_listens.length * port_bytes_max;
+  }
   return size;
 }
 
 const fixed_bytes = 120;
+const port_bytes_max = 3;
 /** At this many, a batch leaves before its time. */
 const batch_full_events = 500;
 const batch_events_max = 1_000;

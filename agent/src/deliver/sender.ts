@@ -2,14 +2,19 @@
  * Sends what waits in the spool, one request at a time.
  *
  *   idle ──something waits──▶ enrolling (no credential yet) ──▶ sending ──2xx──▶ done, next
- *                                  ▲                              ├── 401, 403: the credential is no good ──▶ enrolling, where there is a secret
+ *                                  ▲                              ├── 401: the credential is no good ──▶ enrolling, where there is a secret
  *                                  └──────────────────────────────┤
  *                                                                 ├── 400, 413, 415, 422: it can't be used: dropped and counted, next
+ *                                                                 ├── 403 wrong_host: it is of another host: dropped and counted, next
  *                                                                 └── anything else, or no answer: waits, tries the same again
+ *
+ * A 401 proves nothing: over plain HTTP another process may have ingest's port while ingest is away. So the credential stays until an
+ * ingest that has proved the secret has taken another one, and is tried again where it hasn't. See enrol.ts.
  */
 import type { Codec } from "@assay/schemas/codec";
 import { type BackoffLimits, backoff_ms } from "./backoff";
 import type { DropCounts } from "./drop-counts";
+import { enrol, field } from "./enrol";
 import type { Answer, IngestClient } from "./ingest-client";
 import type { AgentLogger } from "./logger";
 import { countLost, type Spool, type Waiting } from "./spool";
@@ -35,6 +40,8 @@ export interface SenderOptions {
 
 export class Sender {
   private credential: string | undefined;
+  /** By the latest answer to what was sent with it. */
+  private isRefused = false;
   private failures = 0;
   private readonly stopping = new AbortController();
   private wake: () => void = () => undefined;
@@ -84,7 +91,8 @@ export class Sender {
   /** How long to wait before the next attempt. */
   private async attempt(next: Waiting): Promise<number> {
     try {
-      if (this.credential === undefined) {
+      if (this.credential === undefined || this.isRefused) {
+        this.isRefused = false;
         const refused = await this.enrol();
         if (refused) return this.failed(refused, "enrolment failed");
       }
@@ -111,7 +119,7 @@ export class Sender {
   }
 
   private judge(next: Waiting, answer: Answer): number {
-    const { spool, logger, drops, secret } = this.options;
+    const { spool, logger, secret } = this.options;
     if (answer.status >= 200 && answer.status < 300) {
       spool.done(next);
       if (this.failures > 0)
@@ -127,15 +135,30 @@ export class Sender {
         { kind: next.kind, name: next.slot.name, status: answer.status, reason: answer.body },
         "ingest can't use this; dropped",
       );
-      if (next.kind === "telemetry") countLost(drops, next.value, "rejected");
-      spool.done(next);
-      return 0;
+      return this.lose(next, "rejected");
     }
-    if (answer.status === 401 || answer.status === 403) {
-      if (secret !== undefined) this.credential = undefined;
+    if (answer.status === 403 && codeOf(answer.body) === "wrong_host") {
+      // The spool is of another identity than the agent's: its host-id file was lost or replaced. No credential that this agent may
+      // have would bring it in, so to wait would hold up all that comes after it.
+      logger.error(
+        { kind: next.kind, name: next.slot.name, host_id: this.options.host_id, of_host: next.value.host_id },
+        "spooled by another host than this agent is now; dropped",
+      );
+      return this.lose(next, "wrong_host");
+    }
+    if (answer.status === 401) {
+      this.isRefused = secret !== undefined;
       return this.failed(answer, "ingest refuses the credential");
     }
     return this.failed(answer, "ingest does not take batches");
+  }
+
+  /** It never will be delivered; the next batch tells so. */
+  private lose(lost: Waiting, reason: string): number {
+    const { drops, spool } = this.options;
+    if (lost.kind === "telemetry") countLost(drops, lost.value, reason);
+    spool.done(lost);
+    return 0;
   }
 
   /** Undefined where it went well. */
@@ -144,13 +167,10 @@ export class Sender {
     if (secret === undefined) {
       return { status: 0, body: "there is no credential and no secret (ASSAY_AGENT_ENROL_SECRET)", retry_after_ms: undefined };
     }
-    const body = Buffer.from(JSON.stringify({ secret, host_id, host_name, agent_version }));
-    const answer = await client.post("/v1/enrol", { "content-type": "application/json" }, body, this.stopping.signal);
-    if (answer.status < 200 || answer.status >= 300) return answer;
-    const credential = credentialOf(answer.body);
-    if (credential === undefined) return { ...answer, body: "the answer to the enrolment holds no credential" };
-    this.credential = credential;
-    state.keepCredential(credential);
+    const enrolled = await enrol(client, secret, { host_id, host_name, agent_version }, this.stopping.signal);
+    if (enrolled.kind === "refused") return enrolled.answer;
+    this.credential = enrolled.credential;
+    state.keepCredential(enrolled.credential);
     logger.info({ host_id }, "enrolled");
     return undefined;
   }
@@ -190,19 +210,10 @@ const unusable = new Set([400, 413, 415, 422]);
 const retry_after_max_ms = 300_000;
 
 function inventoryAgeOf(body: string): number | undefined {
-  try {
-    const { inventory_age_ms_max } = JSON.parse(body) as { inventory_age_ms_max?: unknown };
-    return typeof inventory_age_ms_max === "number" && inventory_age_ms_max >= 0 ? inventory_age_ms_max : undefined;
-  } catch {
-    return undefined; // an answer that says nothing of inventory
-  }
+  const age_ms_max = field(body, (answer) => answer.inventory_age_ms_max);
+  return typeof age_ms_max === "number" && age_ms_max >= 0 ? age_ms_max : undefined;
 }
 
-function credentialOf(body: string): string | undefined {
-  try {
-    const value = (JSON.parse(body) as { credential?: unknown } | null)?.credential;
-    return typeof value === "string" && /^[\x21-\x7e]{1,512}$/.test(value) ? value : undefined; // it becomes a header
-  } catch {
-    return undefined; // the caller says what is wrong with it
-  }
+function codeOf(body: string): unknown {
+  return field(body, (answer) => (answer.error as { code?: unknown } | undefined)?.code);
 }

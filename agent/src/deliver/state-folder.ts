@@ -2,7 +2,7 @@
  * The agent's folder: who this host is, what it may send with, and what waits to be sent. One agent at a time uses it.
  *
  *   host-id         lasts: findings hang on it
- *   credential      what ingest gave for the enrolment secret
+ *   credential      what ingest took when the agent proved the enrolment secret
  *   redaction-key   makes the marks of secrets the same from start to start
  *   incarnation     of the latest start
  *   agent.pid       who uses the folder: pid and start ticks

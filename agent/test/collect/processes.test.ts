@@ -1,3 +1,4 @@
+import { parent_descriptors_max } from "@assay/agent/collect/listening-sockets";
 import { collectorsOver } from "./collectors";
 import { FakeProc } from "./fake-proc";
 
@@ -122,4 +123,22 @@ it("says so where processes of others are hidden", async () => {
     missing_fields: [],
     reason: expect.stringContaining("hidepid"),
   });
+});
+
+it.each([
+  [0, { status: "ok" }],
+  [1, { status: "partial", missing_fields: ["ParentListensOn"], reason: expect.stringContaining("parent_descriptors_max") }],
+])("tells up to the limit on what a parent listens, and with %d descriptors past it says so", async (past, state) => {
+  const { proc, poll, health } = host();
+  const inodes = Array.from({ length: parent_descriptors_max + past }, (_, i) => 10_000 + i);
+  proc.run({ pid: 50, name: "nginx", args: ["nginx"], image: "/usr/sbin/nginx", sockets: inodes });
+  const listening = inodes.map((inode, i) => ({ local: `0.0.0.0:${1_000 + i}`, state: 10, inode }));
+  proc.sockets("host", { tcp: listening });
+  await poll();
+  health.processes.take();
+  proc.run({ pid: 60, parent: 50, name: "sh", args: ["sh"], image: "/bin/dash" });
+  await poll(3_000);
+  const { processes } = await poll();
+  expect(processes.map((p) => [p.pid, p.parent_listens.length])).toEqual([[60, parent_descriptors_max]]);
+  expect(health.processes.take()).toMatchObject(state);
 });

@@ -1,3 +1,4 @@
+import { network_namespaces_max } from "@assay/agent/collect/socket-snapshot";
 import { collectorsOver } from "./collectors";
 import { FakeProc } from "./fake-proc";
 
@@ -231,5 +232,39 @@ describe("listeners", () => {
     const { proc, poll } = host();
     proc.sockets("host", { tcp: [{ local: "127.0.0.1:9464", state: 10, inode: 900 }] });
     expect((await poll()).listeners).toEqual([]);
+  });
+});
+
+describe("network namespaces", () => {
+  /** As many besides the host's, each with a listener of its own. */
+  function inNamespaces(count: number) {
+    const given = host();
+    for (let i = 0; i < count; i++) {
+      const namespace = `container-${i}`;
+      given.proc.run({ pid: 1_000 + i, name: "app", args: ["app"], image: "/app", namespace, sockets: [5_000 + i] });
+      given.proc.sockets(namespace, { tcp: [{ local: `10.0.0.1:${1_000 + i}`, state: 10, inode: 5_000 + i }] });
+    }
+    given.proc.sockets("host", { tcp: [web] });
+    return given;
+  }
+
+  it("are read up to the limit, the agent's own first, and coverage is whole", async () => {
+    const { poll, health } = inNamespaces(network_namespaces_max - 1);
+    expect((await poll()).listeners).toHaveLength(network_namespaces_max);
+    expect([health.connections.take().status, health.listeners.take().status]).toEqual(["ok", "ok"]);
+  });
+
+  it("past the limit are left out, the same ones each time, and coverage says so", async () => {
+    const { poll, health } = inNamespaces(network_namespaces_max + 2);
+    const ports = (await poll()).listeners.map((l) => l.port);
+    expect(ports).toHaveLength(network_namespaces_max);
+    expect(ports).toContain(80);
+    const partial = {
+      status: "partial",
+      missing_fields: [],
+      reason: expect.stringContaining("more than 256 network namespaces"),
+    };
+    expect([health.connections.take(), health.listeners.take()]).toMatchObject([partial, partial]);
+    expect((await poll(10_000)).listeners.map((l) => l.port)).toEqual(ports);
   });
 });

@@ -4,7 +4,8 @@ import { createClock } from "@assay/agent/deliver/clock";
 import { DropCounts } from "@assay/agent/deliver/drop-counts";
 import { Events } from "@assay/agent/deliver/events";
 import type { Spool } from "@assay/agent/deliver/spool";
-import type { ListenerEvent, TelemetryBatch } from "@assay/schemas/generated/types";
+import { Codec, folderIds } from "@assay/schemas/codec";
+import type { ListenerEvent, ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 
 function listener(at: number, command_line = "x"): ListenerEvent {
   return {
@@ -19,6 +20,28 @@ function listener(at: number, command_line = "x"): ListenerEvent {
     application_protocol: "",
     channel: "unknown",
     tls: null,
+  };
+}
+
+const codec = new Codec(folderIds());
+
+function process(at: number): ProcessEvent {
+  return {
+    at,
+    pid: 1,
+    parent_pid: 0,
+    started_at: at,
+    already_running: false,
+    image: "/x",
+    image_deleted: false,
+    command_line: "x",
+    current_directory: "/",
+    user: "u",
+    parent_image: "/x",
+    parent_command_line: "x",
+    parent_user: "u",
+    parent_listens: [],
+    ancestors: [],
   };
 }
 
@@ -132,4 +155,13 @@ it("has a clock that follows the host's forward and never goes back", () => {
   expect(pass(10, 3_600_000)).toBe(4_600_020);
   expect(pass(10, -3_600_000)).toBe(4_600_030);
   expect(pass(10)).toBe(4_600_040);
+});
+
+it("counts what a parent listens on into a batch's size", () => {
+  const { batcher, batches, events } = batching();
+  const parent_listens = Array.from({ length: 1_024 }, (_, i) => 60_000 + i);
+  for (let i = 0; i < 400; i++) events.tellProcess({ ...process(i + 1), parent_listens });
+  batcher.flush();
+  expect(batches.length).toBeGreaterThan(1);
+  for (const batch of batches) expect(codec.encode("TelemetryBatch", batch).length).toBeLessThan(1024 * 1024);
 });

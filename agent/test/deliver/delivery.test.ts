@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OwnConnections } from "@assay/agent/collect/excluded";
@@ -7,6 +8,7 @@ import { Sender } from "@assay/agent/deliver/sender";
 import { Spool } from "@assay/agent/deliver/spool";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
 import { Codec, folderIds } from "@assay/schemas/codec";
+import { type Enrolment, enrolmentProof } from "@assay/schemas/enrolment";
 import type { InventorySection, TelemetryBatch } from "@assay/schemas/generated/types";
 import { temporaryFolder } from "../temporary";
 import { IngestServer, until } from "./ingest-server";
@@ -67,12 +69,11 @@ function section(name: string, content: string, chunk = 0, chunks = 1): Inventor
   };
 }
 
-const server = new IngestServer();
+let server: IngestServer;
 const senders: Sender[] = [];
 
 beforeEach(async () => {
-  server.requests.length = 0;
-  server.answer = new IngestServer().answer;
+  server = new IngestServer("s");
   await server.start();
 });
 afterEach(async () => {
@@ -113,24 +114,27 @@ function delivery({
   return { folder, spool, sender, drops, state, logged };
 }
 
-it("enrols with the secret, keeps the credential, and sends with it", async () => {
+it("enrols by proof of the secret, keeps the credential that it made, and sends with it", async () => {
   const { folder, spool, sender } = delivery();
   spool.addTelemetry(batch(1));
   sender.start();
   await until(() => spool.isEmpty);
-  const [enrol, telemetry] = server.requests;
-  expect(JSON.parse(enrol?.body.toString() ?? "")).toEqual({
-    secret: "s",
+  const credential = readFileSync(join(folder, "credential"), "utf8");
+  expect(Buffer.from(credential, "base64url")).toHaveLength(32);
+  expect(server.enrolments.map((r) => r.path)).toEqual(["/v1/enrol/challenge", "/v1/enrol"]);
+  expect(JSON.parse(server.enrolments[1]?.body.toString() ?? "")).toEqual({
     host_id: "host-1",
     host_name: "h",
     agent_version: "0",
+    challenge: "a challenge",
+    credential_sha256: createHash("sha256").update(credential).digest("hex"),
+    proof: expect.stringMatching(/^[0-9a-f]{64}$/),
   });
-  expect(telemetry?.headers).toMatchObject({
+  expect(server.requests[0]?.headers).toMatchObject({
     "content-type": "application/vnd.assay.avro",
-    authorization: "Bearer granted",
+    authorization: `Bearer ${credential}`,
     "x-assay-host": "host-1",
   });
-  expect(readFileSync(join(folder, "credential"), "utf8")).toBe("granted");
   expect(statSync(join(folder, "credential")).mode & 0o777).toBe(0o600);
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
@@ -141,14 +145,13 @@ it("compresses what is large, and leaves what is small", async () => {
   spool.addTelemetry(batch(2, 1_000, 50));
   sender.start();
   await until(() => server.batches().length === 2);
-  expect(server.requests.slice(1).map((r) => r.headers["content-encoding"])).toEqual([undefined, "gzip"]);
+  expect(server.requests.map((r) => r.headers["content-encoding"])).toEqual([undefined, "gzip"]);
   expect(server.batches()[1]?.processes).toHaveLength(50);
 });
 
 it("sends the same batch again after errors, at a new time, and nothing before it", async () => {
   const statuses = [500, 503, 429, 404];
-  server.answer = ({ path }) =>
-    path === "/v1/enrol" ? { status: 200, body: '{"credential":"c"}' } : { status: statuses.shift() ?? 200 };
+  server.answer = () => ({ status: statuses.shift() ?? 200 });
   const { spool, sender } = delivery();
   for (const seq of [1, 2, 3]) spool.addTelemetry(batch(seq));
   sender.start();
@@ -161,8 +164,7 @@ it("sends the same batch again after errors, at a new time, and nothing before i
 
 it("waits as long as Retry-After says", async () => {
   let first = true;
-  server.answer = ({ path }) => {
-    if (path === "/v1/enrol") return { status: 200, body: '{"credential":"c"}' };
+  server.answer = () => {
     if (!first) return { status: 200 };
     first = false;
     return { status: 429, headers: { "retry-after": "0.3" } };
@@ -171,7 +173,7 @@ it("waits as long as Retry-After says", async () => {
   spool.addTelemetry(batch(1));
   sender.start();
   await until(() => spool.isEmpty);
-  const [, refused, accepted] = server.requests;
+  const [refused, accepted] = server.requests;
   expect((accepted?.at ?? 0) - (refused?.at ?? 0)).toBeGreaterThanOrEqual(290);
 });
 
@@ -210,17 +212,81 @@ it("drops and counts what ingest can't use, with its events", async () => {
 });
 
 it("enrols again when the credential is refused", async () => {
-  let granted = 0;
-  server.answer = ({ path, headers }) => {
-    if (path === "/v1/enrol") return { status: 200, body: JSON.stringify({ credential: `c${++granted}` }) };
-    return { status: headers.authorization === "Bearer c2" ? 200 : 401 };
+  server.answer = ({ headers }) => {
+    const sent = createHash("sha256")
+      .update(headers.authorization?.slice("Bearer ".length) ?? "")
+      .digest("hex");
+    return { status: server.taken.length === 2 && server.taken[1] === sent ? 200 : 401 };
   };
   const { folder, spool, sender } = delivery();
   spool.addTelemetry(batch(1));
   sender.start();
   await until(() => spool.isEmpty);
-  expect(granted).toBe(2);
-  expect(readFileSync(join(folder, "credential"), "utf8")).toBe("c2");
+  expect(server.taken).toHaveLength(2);
+  const kept = readFileSync(join(folder, "credential"), "utf8");
+  expect(createHash("sha256").update(kept).digest("hex")).toBe(server.taken[1]);
+});
+
+describe("another process on ingest's port, which doesn't know the secret", () => {
+  const secret = "the secret of the fleet";
+
+  /** What it was sent; it answers 401 to all telemetry, and grants whatever is asked of it. */
+  async function robbed(answerEnrolment: IngestServer["answerEnrolment"]) {
+    server.answer = () => ({ status: 401, body: '{"error":{"code":"unauthorized"}}' });
+    server.answerEnrolment = answerEnrolment;
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "credential"), "c".repeat(43));
+    const { spool, sender, logged } = delivery({ folder, secret });
+    spool.addTelemetry(batch(1));
+    sender.start();
+    await until(() => server.requests.length >= 3);
+    return { folder, spool, logged, sent: [...server.requests, ...server.enrolments] };
+  }
+
+  it.each<[string, IngestServer["answerEnrolment"]]>([
+    ["answers 401 to all", () => ({ status: 401 })],
+    ["grants a credential as it likes", () => ({ status: 201, body: '{"challenge":"c","credential":"theirs","proof":"none"}' })],
+    [
+      "gives the agent's own proof back",
+      ({ body }) => ({ status: 200, body: JSON.stringify({ challenge: "c", ...(JSON.parse(body.toString()) as object) }) }),
+    ],
+    [
+      "proves another secret",
+      ({ path, body }) => {
+        if (path === "/v1/enrol/challenge") return { status: 200, body: '{"challenge":"c"}' };
+        const proof = enrolmentProof("a guess", "ingest", JSON.parse(body.toString()) as Enrolment);
+        return { status: 201, body: JSON.stringify({ proof }) };
+      },
+    ],
+  ])("gets neither the secret nor the agent to change its credential: it %s", async (_, answerEnrolment) => {
+    const { folder, spool, sent } = await robbed(answerEnrolment);
+    expect(server.enrolments.length).toBeGreaterThan(0);
+    const all = sent.map((r) => r.path + JSON.stringify(r.headers) + r.body.toString("latin1")).join("\n");
+    for (const form of [secret, Buffer.from(secret).toString("base64"), createHash("sha256").update(secret).digest("hex")]) {
+      expect(all).not.toContain(form);
+    }
+    expect(readFileSync(join(folder, "credential"), "utf8")).toBe("c".repeat(43));
+    expect(new Set(server.requests.map((r) => r.headers.authorization))).toEqual(new Set([`Bearer ${"c".repeat(43)}`]));
+    expect(spool.waitingBatches).toBe(1);
+  });
+
+  it("does not keep the agent from delivering to ingest with its credential afterwards", async () => {
+    const { spool } = await robbed(() => ({ status: 401 }));
+    server.answer = ({ headers }) => ({ status: headers.authorization === `Bearer ${"c".repeat(43)}` ? 200 : 401 });
+    await until(() => spool.isEmpty);
+  });
+});
+
+it("waits where something answers 403, without another enrolment", async () => {
+  const { spool, sender, drops } = delivery();
+  const statuses = [403, 403];
+  server.answer = () => ({ status: statuses.shift() ?? 200, body: "a proxy's page" });
+  spool.addTelemetry(batch(1));
+  sender.start();
+  await until(() => spool.isEmpty);
+  expect(server.batches().map((b) => b.seq)).toEqual([1, 1, 1]);
+  expect(server.taken).toHaveLength(1);
+  expect(drops.take()).toEqual([]);
 });
 
 it("says once that there is neither credential nor secret, and keeps what waits", async () => {
@@ -283,7 +349,7 @@ it("lets inventory and telemetry take turns", async () => {
   spool.addInventory([section("packages", "a", 0, 2), section("packages", "b", 1, 2)]);
   sender.start();
   await until(() => spool.isEmpty);
-  expect(server.requests.slice(1).map((r) => r.path)).toEqual([
+  expect(server.requests.map((r) => r.path)).toEqual([
     "/v1/inventory",
     "/v1/telemetry",
     "/v1/inventory",

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { Codec, type Decoded, folderIds } from "@assay/schemas/codec";
+import { type Enrolment, enrolmentProof, isEnrolmentProof } from "@assay/schemas/enrolment";
 
 export interface Request {
   readonly path: string;
@@ -21,12 +22,28 @@ export interface Reply {
 }
 
 export class IngestServer {
+  /** Those of enrolments are apart. */
   readonly requests: Request[] = [];
-  answer: (request: Request) => Reply = (request) =>
-    request.path === "/v1/enrol" ? { status: 201, body: JSON.stringify({ credential: "granted" }) } : { status: 200, body: "{}" };
+  readonly enrolments: Request[] = [];
+  answer: (request: Request) => Reply = () => ({ status: 200, body: "{}" });
+  answerEnrolment: (request: Request) => Reply = (request) => this.enrol(request);
+  /** SHA-256 of the credentials that it took. */
+  readonly taken: string[] = [];
   private readonly codec = new Codec(folderIds());
   private server: Server | undefined;
   private port = 0;
+
+  constructor(private readonly secret: string) {}
+
+  /** As ingest does. */
+  private enrol({ path, body }: Request): Reply {
+    if (path === "/v1/enrol/challenge") return { status: 200, body: JSON.stringify({ challenge: "a challenge" }) };
+    const { proof, ...enrolment } = JSON.parse(body.toString()) as Enrolment & { proof: string };
+    if (enrolment.challenge !== "a challenge" || !isEnrolmentProof(this.secret, "agent", enrolment, proof))
+      return { status: 401 };
+    this.taken.push(enrolment.credential_sha256);
+    return { status: 201, body: JSON.stringify({ proof: enrolmentProof(this.secret, "ingest", enrolment) }) };
+  }
 
   /** On the same port as before where it has been stopped. */
   async start(): Promise<void> {
@@ -45,8 +62,9 @@ export class IngestServer {
           decoded: avro ? this.codec.decode(body) : undefined,
           at: performance.now(),
         };
-        this.requests.push(got);
-        const { status, body: text = "", headers = {}, hang } = this.answer(got);
+        const enrols = got.path.startsWith("/v1/enrol");
+        (enrols ? this.enrolments : this.requests).push(got);
+        const { status, body: text = "", headers = {}, hang } = enrols ? this.answerEnrolment(got) : this.answer(got);
         if (hang) return;
         response.writeHead(status, headers);
         response.end(text);

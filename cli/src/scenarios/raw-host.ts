@@ -2,7 +2,7 @@
 import type { Codec } from "@assay/schemas/codec";
 import type { ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 import { noCounts } from "../audit/recount";
-import { type Delivered, processEvent } from "./synthetic-host";
+import { type Delivered, enrolHost, processEvent } from "./synthetic-host";
 
 export interface IngestAnswer {
   readonly status: number;
@@ -49,14 +49,7 @@ export class RawHost {
   }
 
   async enrol(): Promise<void> {
-    const enrolment = { secret: this.enrol_secret, host_id: this.host_id, host_name: this.host_id, agent_version: "synthetic" };
-    const response = await fetch(`${this.ingest_url}/v1/enrol`, {
-      method: "POST",
-      body: JSON.stringify(enrolment),
-      signal: AbortSignal.timeout(answer_wait_ms),
-    });
-    if (!response.ok) throw new Error(`${this.host_id} was not enrolled: ${response.status} ${await response.text()}`);
-    this.credential = ((await response.json()) as { credential: string }).credential;
+    this.credential = await enrolHost(this.ingest_url, this.enrol_secret, this.host_id);
   }
 
   /** A batch as an agent makes it, with these in it; of the next seq. */

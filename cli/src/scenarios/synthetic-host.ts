@@ -2,7 +2,9 @@
  * A host that isn't there: makes batches by a seed and delivers them as the agent's contract says: enrols, keeps one batch in flight,
  * sends it again until ingest answers 200, and counts what it has delivered, once per batch.
  */
+import { createHash, randomBytes } from "node:crypto";
 import type { Codec } from "@assay/schemas/codec";
+import { isEnrolmentProof, proven } from "@assay/schemas/enrolment";
 import type { ConnectionEvent, ListenerEvent, ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 import { type KindCounts, noCounts } from "../audit/recount";
 import type { Random } from "./seeded";
@@ -152,8 +154,7 @@ export class SyntheticHost {
 
   /** undefined: try again. */
   private async attempt(batch: TelemetryBatch): Promise<"accepted" | string | undefined> {
-    this.credential ??= await this.enrol();
-    if (this.credential === undefined) return undefined;
+    this.credential ??= await enrolHost(this.plan.ingest_url, this.plan.enrol_secret, this.plan.host_id);
     this.attempts++;
     const wire = this.plan.codec.encode("TelemetryBatch", { ...batch, sent_at: this.now() });
     const response = await fetch(`${this.plan.ingest_url}/v1/telemetry`, {
@@ -177,22 +178,29 @@ export class SyntheticHost {
   private now(): number {
     return Date.now() + (this.plan.clock_ahead_ms ?? 0);
   }
+}
 
-  private async enrol(): Promise<string | undefined> {
-    const response = await fetch(`${this.plan.ingest_url}/v1/enrol`, {
+/** The credential that it made and ingest took. Throws where it was refused. */
+export async function enrolHost(ingest_url: string, secret: string, host_id: string): Promise<string> {
+  const ask = async (path: string, body: object): Promise<Readonly<Record<string, unknown>>> => {
+    const response = await fetch(ingest_url + path, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        secret: this.plan.enrol_secret,
-        host_id: this.plan.host_id,
-        host_name: this.plan.host_id,
-        agent_version: "synthetic",
-      }),
+      body: JSON.stringify(body),
       signal: AbortSignal.timeout(enrol_wait_ms),
     });
-    const body = (await response.json()) as { credential?: string };
-    return body.credential;
+    if (!response.ok) throw new Error(`${host_id} was not enrolled: ${response.status} ${await response.text()}`);
+    return (await response.json()) as Record<string, unknown>;
+  };
+  const credential = randomBytes(32).toString("base64url");
+  const credential_sha256 = createHash("sha256").update(credential).digest("hex");
+  const { challenge } = await ask("/v1/enrol/challenge", {});
+  const enrolment = { host_id, host_name: host_id, agent_version: "synthetic", credential_sha256, challenge: String(challenge) };
+  const { proof } = await ask("/v1/enrol", proven(secret, enrolment));
+  if (!isEnrolmentProof(secret, "ingest", enrolment, String(proof))) {
+    throw new Error(`${host_id} was not enrolled: ingest didn't prove the secret`);
   }
+  return credential;
 }
 
 /** Through the coordinator, which may be starting. */

@@ -13,7 +13,7 @@ export interface AgentDirectory {
   inventoryWantedSince?(host_id: string, now: number): number;
   /** Afterwards what had been written before the call is seen. */
   refresh(): Promise<void>;
-  /** Resolves once the coordinator has answered. Rejects when it doesn't in time. */
+  /** Resolves once the coordinator has answered, and then the agent's hash is known here. Rejects when it doesn't in time. */
   enrol(agent: Agent): Promise<Answer>;
 }
 

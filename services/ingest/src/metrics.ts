@@ -47,9 +47,15 @@ export function ingestMetrics(metrics: ServiceMetrics) {
     labelNames: ["reason"],
     registers,
   });
+  const deadLettersNotKept = new Counter({
+    name: `${prefix}dead_letters_not_kept_total`,
+    help: "Records refused without a dead letter, since their host had used up its allowance of them.",
+    labelNames: ["reason"],
+    registers,
+  });
   const enrolments = new Counter({
     name: `${prefix}enrolments_total`,
-    help: "Agents that asked for a credential.",
+    help: "Agents that asked to be enrolled.",
     labelNames: ["result"],
     registers,
   });
@@ -72,12 +78,14 @@ export function ingestMetrics(metrics: ServiceMetrics) {
   for (const type of recordTypes) for (const counter of [accepted, bytes]) counter.inc({ type }, 0);
   for (const kind of telemetryKinds) events.inc({ kind }, 0);
   for (const reason of refusalReasons) refused.inc({ reason }, 0);
+  for (const reason of deadLetterReasons) deadLettersNotKept.inc({ reason }, 0);
   for (const result of enrolmentResults) enrolments.inc({ result }, 0);
   return {
     accepted,
     events,
     bytes,
     refused,
+    deadLettersNotKept,
     enrolments,
     append,
     inFlight,

@@ -1,8 +1,10 @@
 /**
  * One record of an agent, from its request to its answer. 200 means that the log has it. A record that can't be used becomes a
- * dead letter before it is refused, so a refusal loses nothing either; where even that can't be kept, the agent is asked to come back.
+ * dead letter before it is refused, so a refusal loses nothing either, up to the host's allowance of dead letters; where the log takes
+ * none, the agent is asked to come back.
  */
 import type { IncomingMessage } from "node:http";
+import type { Logger } from "@assay/runtime/logger";
 import type { Codec } from "@assay/schemas/codec";
 import { telemetryKinds } from "@assay/schemas/kinds";
 import { topics } from "@assay/schemas/topics";
@@ -11,6 +13,7 @@ import type { AgentDirectory } from "./agent-directory";
 import type { Appender } from "./appender";
 import { eventsOf } from "./check-telemetry";
 import { deadLetter, type RefusedRecord } from "./dead-letter";
+import { DeadLetterAllowance } from "./dead-letter-allowance";
 import type { IngestMetrics, RecordType } from "./metrics";
 import { RecordParser, type Refused } from "./parse-record";
 import { quoted } from "./problem";
@@ -18,18 +21,31 @@ import { type BodyLimits, readBody } from "./read-body";
 import { type Reply, refusal } from "./reply";
 import type { IngestSettings } from "./settings";
 
+export interface ReceiverParts {
+  readonly codec: Codec;
+  readonly appender: Appender;
+  readonly metrics: IngestMetrics;
+  readonly agents: Pick<AgentDirectory, "inventoryWantedSince">;
+  readonly logger: Logger;
+}
+
 export class Receiver {
   private readonly parser: RecordParser;
   private readonly bodyLimits: BodyLimits;
 
-  constructor(
-    settings: IngestSettings,
-    private readonly codec: Codec,
-    private readonly appender: Appender,
-    private readonly metrics: IngestMetrics,
-    private readonly agents: Pick<AgentDirectory, "inventoryWantedSince">,
-  ) {
-    this.parser = new RecordParser(codec, settings);
+  private readonly codec: Codec;
+  private readonly appender: Appender;
+  private readonly metrics: IngestMetrics;
+  private readonly agents: ReceiverParts["agents"];
+  private readonly allowance: DeadLetterAllowance;
+
+  constructor(settings: IngestSettings, parts: ReceiverParts) {
+    this.codec = parts.codec;
+    this.appender = parts.appender;
+    this.metrics = parts.metrics;
+    this.agents = parts.agents;
+    this.allowance = new DeadLetterAllowance(parts.logger);
+    this.parser = new RecordParser(parts.codec, settings);
     this.bodyLimits = {
       body_bytes_max: settings.body_bytes_max,
       body_setting: "ASSAY_INGEST_BODY_BYTES_MAX",
@@ -112,7 +128,12 @@ export class Receiver {
   }
 
   private async refuse(status: number, refused: RefusedRecord): Promise<Reply> {
-    const kept = await this.appender.append(deadLetter(this.codec, refused, Date.now()));
+    const letter = deadLetter(this.codec, refused, Date.now());
+    if (!this.allowance.take(refused.host_id, letter.value?.length ?? 0)) {
+      this.metrics.deadLettersNotKept.inc({ reason: refused.reason });
+      return refusal(status, refused.reason, refused.detail);
+    }
+    const kept = await this.appender.append(letter);
     // Its bytes are bounded below any log's limit (dead_letter_bytes_max): a bug of ours.
     if (kept instanceof RecordTooLargeError) throw kept;
     return kept === "durable" ? refusal(status, refused.reason, refused.detail) : kept;

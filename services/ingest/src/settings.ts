@@ -13,7 +13,7 @@ export const ingestSettings = defineSettings({
   }),
   enrol_secret: secret("ASSAY_ENROL_SECRET", {
     length_min: 16,
-    doc: "What an agent shows to get a credential of its own. Enrolment is off where it isn't set.",
+    doc: "What an agent proves to know, to have a credential of its own. It is never sent. Make it at random. Enrolment is off where it isn't set.",
   }),
   body_bytes_max: integer("ASSAY_INGEST_BODY_BYTES_MAX", {
     default: 4 * mebibyte,
@@ -90,8 +90,18 @@ export const host_requests_in_flight_max = 4;
 export const dead_letter_bytes_max = 512 * 1024;
 /** Of a dead letter's explanation. */
 export const dead_letter_detail_length_max = 2_000;
+/**
+ * What one host may have kept as dead letters: this many at once, refilled evenly over a minute. Past either it is refused all the
+ * same, and counted, but what it sent isn't stored: else one broken agent would fill the topic.
+ */
+export const host_dead_letters_per_minute_max = 60;
+export const host_dead_letter_bytes_per_minute_max = 8 * mebibyte;
+/** Hosts with less than their full allowance; past it those that aren't known wait for one that is full again. */
+export const dead_letter_hosts_max = 10_000;
 export const enrol_body_bytes_max = 16 * 1024;
 export const enrolments_in_flight_max = 8;
+/** How long an agent may take from a challenge to its proof. */
+export const challenge_age_ms_max = 60_000;
 /** What is read and thrown away of a body that is refused unread, so that its sender reads the answer instead of a reset. */
 export const discard_bytes_max = 8 * mebibyte;
 /** From the first byte of a request to its last. */

@@ -3,7 +3,8 @@
  *
  *   POST /v1/telemetry   one TelemetryBatch in the wire format   → 200 { accepted: events, inventory_age_ms_max? }
  *   POST /v1/inventory   one InventorySection chunk              → 200 { accepted: 1 }
- *   POST /v1/enrol       JSON Enrolment                          → 201 { credential }
+ *   POST /v1/enrol       Enrolment with its proof, as JSON       → 201 { proof }
+ *   POST /v1/enrol/challenge                                     → 200 { challenge }
  *
  * inventory_age_ms_max: every section of inventory that was collected longer ago should be collected and sent again.
  *
@@ -49,7 +50,7 @@ export async function startIngest(settings: IngestSettings, parts: IngestParts):
   await log.ensureTopics([topics.telemetry, topics.inventory, topics.deadLetters]);
   const metrics = ingestMetrics(parts.metrics);
   const appender = new Appender(log, metrics, logger);
-  const receiver = new Receiver(settings, codec, appender, metrics, agents);
+  const receiver = new Receiver(settings, { codec, appender, metrics, agents, logger });
   const authenticator = new Authenticator(agents);
   const gate = new Gate(settings.requests_in_flight_max, metrics);
   const enroller = new Enroller(settings.enrol_secret, agents, metrics, logger);
@@ -70,6 +71,7 @@ export async function startIngest(settings: IngestSettings, parts: IngestParts):
   app.disable("etag");
   app.post("/v1/telemetry", fromHost(receiver.telemetry.bind(receiver)));
   app.post("/v1/inventory", fromHost(receiver.inventory.bind(receiver)));
+  app.post("/v1/enrol/challenge", answered(enroller.challenge.bind(enroller)));
   app.post("/v1/enrol", answered(enroller.enrol.bind(enroller)));
   app.use(answered(async () => notFound));
   // Express tells an error handler by its four parameters.
@@ -111,7 +113,9 @@ function isLoopback(host: string): boolean {
 
 const notFound: Reply = {
   status: 404,
-  body: { error: { code: "not_found", message: "there are POST /v1/telemetry, /v1/inventory and /v1/enrol" } },
+  body: {
+    error: { code: "not_found", message: "there are POST /v1/telemetry, /v1/inventory, /v1/enrol/challenge and /v1/enrol" },
+  },
 };
 const failed: Reply = { status: 500, body: { error: { code: "failed", message: "a fault of the service; its log says more" } } };
 

@@ -1,73 +1,107 @@
 import { createHash } from "node:crypto";
 import { NoAnswerError } from "@assay/control/ask";
 import type { Agent } from "@assay/control/entities";
+import { Challenges } from "@assay/ingest/challenge";
+import { challenge_age_ms_max } from "@assay/ingest/settings";
+import { type Enrolment, enrolmentProof, isEnrolmentProof, proven } from "@assay/schemas/enrolment";
 import { asHost, credential, enrol_secret, type GivenIngest, givenIngest, host_id, telemetryWire } from "./given-ingest";
 
-const asked = { secret: enrol_secret, host_id: "host-2", host_name: "two", agent_version: "0.1.0" };
 let ingest: GivenIngest;
 afterEach(() => ingest.stop());
 const enrol = (body: unknown) => ingest.post("/v1/enrol", JSON.stringify(body), { "content-type": "application/json" });
+const challenge = async () => (await ingest.post("/v1/enrol/challenge", "{}")).body.challenge ?? "";
+const made = "m".repeat(43);
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+async function enrolment(changes: Partial<Enrolment> = {}): Promise<Enrolment> {
+  const credential_sha256 = sha256(made);
+  const who = { host_id: "host-2", host_name: "two", agent_version: "0.1.0" };
+  return { ...who, credential_sha256, challenge: await challenge(), ...changes };
+}
+const asked = async (changes: Partial<Enrolment> = {}) => proven(enrol_secret, await enrolment(changes));
 
 describe("enrolment", () => {
   beforeEach(async () => {
     ingest = await givenIngest();
   });
 
-  test("gives a credential that works at once, of which only the hash is kept", async () => {
+  test("enters the hash of the credential that the agent made, which works at once, and proves the secret in return", async () => {
     let agent: Agent | undefined;
     ingest.agents.answer = async (given) => {
       agent = given;
       return { result: "accepted", kind: "agent", id: given.host_id, version: 1 };
     };
-    const answer = await enrol(asked);
+    const { proof, ...enrolled } = await asked();
+    const answer = await enrol({ ...enrolled, proof });
     expect(answer.status).toBe(201);
-    const given = answer.body.credential ?? "";
-    expect(Buffer.from(given, "base64url")).toHaveLength(32);
-    expect(agent).toMatchObject({
-      host_id: "host-2",
-      host_name: "two",
-      credential_sha256: createHash("sha256").update(given).digest("hex"),
-    });
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    expect((await ingest.post("/v1/telemetry", telemetryWire({ host_id: "host-2" }), asHost("host-2", given))).status).toBe(200);
+    expect(isEnrolmentProof(enrol_secret, "ingest", enrolled, answer.body.proof ?? "")).toBe(true);
+    expect(answer.body.proof).not.toBe(proof);
+    expect(agent).toMatchObject({ host_id: "host-2", host_name: "two", credential_sha256: sha256(made) });
+    expect((await ingest.post("/v1/telemetry", telemetryWire({ host_id: "host-2" }), asHost("host-2", made))).status).toBe(200);
   });
 
-  test("gives another credential each time, and the one before ends", async () => {
-    const { body } = await enrol({ ...asked, host_id });
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    expect((await ingest.post("/v1/telemetry", telemetryWire(), asHost(host_id, body.credential))).status).toBe(200);
+  test("ends the credential that the host had before", async () => {
+    expect((await enrol(await asked({ host_id }))).status).toBe(201);
+    expect((await ingest.post("/v1/telemetry", telemetryWire(), asHost(host_id, made))).status).toBe(200);
     expect((await ingest.post("/v1/telemetry", telemetryWire(), asHost(host_id, credential))).status).toBe(401);
-    expect((await enrol({ ...asked, host_id })).body.credential).not.toBe(body.credential);
   });
 
-  test("needs the secret", async () => {
-    const answer = await enrol({ ...asked, secret: "another secret of this" });
+  test.each<[string, () => Promise<object>]>([
+    ["of another secret", async () => proven("another secret of this", await enrolment())],
+    ["of ingest's own", async () => ({ ...(await enrolment()), proof: (await enrol(await asked())).body.proof })],
+    ["for another host", async () => ({ ...(await asked()), host_id })],
+    ["for another credential", async () => ({ ...(await asked()), credential_sha256: sha256("theirs") })],
+    ["for another challenge", async () => ({ ...(await asked()), challenge: await challenge() })],
+    ["of no form", async () => ({ ...(await asked()), proof: "" })],
+    ["that is the secret itself", async () => ({ ...(await asked()), proof: enrol_secret })],
+    ["that is missing", async () => ({ ...(await enrolment()), secret: enrol_secret })],
+  ])("refuses a proof %s", async (_, body) => {
+    const given = await body();
+    const before = await ingest.metric('assay_ingest_enrolments_total{result="refused"}');
+    const answer = await enrol(given);
     expect(answer).toMatchObject({ status: 401, body: { error: { code: "unauthorized" } } });
-    expect(await ingest.metric('assay_ingest_enrolments_total{result="refused"}')).toBe(1);
+    expect(answer.body.error?.message).toContain("ASSAY_ENROL_SECRET");
+    expect(await ingest.metric('assay_ingest_enrolments_total{result="refused"}')).toBe((before ?? 0) + 1);
+    expect((await ingest.post("/v1/telemetry", telemetryWire())).status).toBe(200);
   });
 
-  test.each([
-    ["is no JSON", `{"secret": "${enrol_secret}`, "the body is not JSON"],
-    ["is no object", "3", "the body is not a JSON object"],
-    ["has no host", JSON.stringify({ ...asked, host_id: undefined }), "host_id is not"],
-    ["has a host id that no header can carry", JSON.stringify({ ...asked, host_id: "a\nb" }), "host_id is not"],
-    ["has a long host name", JSON.stringify({ ...asked, host_name: "x".repeat(256) }), "host_name is not"],
-    ["is long", JSON.stringify({ ...asked, host_name: "x".repeat(20_000) }), "above the limit of 16384 bytes"],
-  ])("refuses a body that %s, without repeating the secret", async (_, body, message) => {
-    const answer = await ingest.post("/v1/enrol", body, { "content-type": "application/json" });
+  test.each<[string, () => Promise<string>]>([
+    ["that it never gave", async () => "1.guess.guess"],
+    ["without a form", async () => ""],
+    ["of a later time than it gave", async () => `9${await challenge()}`],
+    ["of another ingest", async () => new Challenges().make()],
+  ])("refuses a challenge %s", async (_, made_up) => {
+    expect(await enrol(await asked({ challenge: await made_up() }))).toMatchObject({
+      status: 401,
+      body: { error: { code: "stale_challenge", message: expect.stringContaining("challenge_age_ms_max") } },
+    });
+  });
+
+  test.each<[string, () => Promise<string>, string]>([
+    ["is no JSON", async () => `{"proof": "${"p".repeat(64)}`, "the body is not JSON"],
+    ["is no object", async () => "3", "the body is not a JSON object"],
+    ["has no host", async () => JSON.stringify({ ...(await asked()), host_id: undefined }), "host_id is not"],
+    ["has a host id that no header can carry", async () => JSON.stringify(await asked({ host_id: "a\nb" })), "host_id is not"],
+    ["has a long host name", async () => JSON.stringify(await asked({ host_name: "x".repeat(256) })), "host_name is not"],
+    ["has a hash that is none", async () => JSON.stringify(await asked({ credential_sha256: made })), "credential_sha256 is not"],
+    ["is long", async () => JSON.stringify(await asked({ host_name: "x".repeat(20_000) })), "above the limit of 16384 bytes"],
+  ])("refuses a body that %s", async (_, body, message) => {
+    const answer = await ingest.post("/v1/enrol", await body(), { "content-type": "application/json" });
     expect([400, 413]).toContain(answer.status);
     expect(answer.body.error?.message).toContain(message);
-    expect(JSON.stringify(answer)).not.toContain(enrol_secret);
   });
 
   test("passes on what the coordinator refuses", async () => {
     ingest.agents.answer = async () => ({ result: "rejected", reason: "invalid", detail: "no such host" });
-    expect(await enrol(asked)).toMatchObject({ status: 409, body: { error: { code: "invalid", message: "no such host" } } });
+    expect(await enrol(await asked())).toMatchObject({
+      status: 409,
+      body: { error: { code: "invalid", message: "no such host" } },
+    });
   });
 
   test("asks the agent to come back when the coordinator doesn't answer", async () => {
     ingest.agents.answer = () => Promise.reject(new NoAnswerError("no answer to enrol_agent within 15000 ms"));
-    expect(await enrol(asked)).toMatchObject({
+    expect(await enrol(await asked())).toMatchObject({
       status: 503,
       retry_after: "5",
       body: { error: { message: expect.stringContaining("no answer") } },
@@ -78,5 +112,27 @@ describe("enrolment", () => {
 
 test("enrolment is off without a secret", async () => {
   ingest = await givenIngest({ settings: { enrol_secret: undefined } });
-  expect(await enrol(asked)).toMatchObject({ status: 403, body: { error: { code: "enrolment_off" } } });
+  const off = { status: 403, body: { error: { code: "enrolment_off" } } };
+  expect(await ingest.post("/v1/enrol/challenge", "{}")).toMatchObject(off);
+  expect(await enrol({ host_id: "host-2", proof: "" })).toMatchObject(off);
+});
+
+test("a challenge is taken until it is too old", async () => {
+  ingest = await givenIngest();
+  let now = 5_000;
+  const challenges = new Challenges(() => now);
+  const given = challenges.make();
+  now += challenge_age_ms_max;
+  expect(challenges.takes(given)).toBe(true);
+  now += 1;
+  expect(challenges.takes(given)).toBe(false);
+});
+
+test("the proofs stay what they are: agents of other versions compute them too", async () => {
+  ingest = await givenIngest();
+  const given = { host_id: "h", host_name: "n", agent_version: "1", credential_sha256: "0".repeat(64), challenge: "c" };
+  expect([enrolmentProof("s", "agent", given), enrolmentProof("s", "ingest", given)]).toEqual([
+    "5d042b5e6a6500abcf8a43226ceb99a67435e169ae012d1f98a2220a66de0e4b",
+    "824311bbdf6d165cff2e3547d444ff534c0d901bad492af5b41b98224096a403",
+  ]);
 });

@@ -38,7 +38,8 @@ export interface Answered {
   readonly status: number;
   readonly body: {
     readonly accepted?: number;
-    readonly credential?: string;
+    readonly challenge?: string;
+    readonly proof?: string;
     readonly error?: { readonly code: string; readonly message: string };
   };
   readonly retry_after: string | null;
@@ -125,7 +126,7 @@ export async function givenIngest(options: GivenOptions = {}): Promise<GivenInge
   };
 }
 
-/** Control, as ingest sees it. What is enrolled is seen after the next refresh. */
+/** Control, as ingest sees it. What others write is seen after the next refresh. */
 export class FakeDirectory implements AgentDirectory {
   answer: (agent: Agent) => Promise<Answer> = async (agent) => ({
     result: "accepted",
@@ -146,7 +147,8 @@ export class FakeDirectory implements AgentDirectory {
   }
   async enrol(agent: Agent): Promise<Answer> {
     const answer = await this.answer(agent);
-    if (answer.result === "accepted") this.written.set(agent.host_id, agent.credential_sha256);
+    if (answer.result !== "accepted") return answer;
+    for (const known of [this.written, this.seen]) known.set(agent.host_id, agent.credential_sha256);
     return answer;
   }
   set(host: string, secret: string): void {
