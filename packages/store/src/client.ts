@@ -11,14 +11,19 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { convertRows, type Result } from "./result";
 import { type Attempts, retry } from "./retry";
+import { connectionSecurity, type TlsFiles } from "./tls";
 
 export interface StoreOptions {
   readonly url: string;
   readonly username: string;
   readonly password: string;
   readonly database?: string;
-  /** For https URLs: PEM texts of the CA, and of the certificate and key for mutual TLS. */
-  readonly tls?: { readonly ca: Buffer; readonly certificate?: Buffer; readonly key?: Buffer };
+  readonly tls?: TlsFiles;
+  /**
+   * How many replicas have a block when insertBlock resolves: "auto" is a majority of them. By default the one that was asked, which on a
+   * cluster would lose what it acknowledged if its disk died before another had fetched it. Nothing for tables that don't replicate.
+   */
+  readonly insert_quorum?: "auto" | number;
   /** How long a request is tried again while the server can't be reached or is overloaded; 60,000 by default. */
   readonly retry_wait_ms?: number;
 }
@@ -57,8 +62,9 @@ export const block_rows_max = 100_000;
 export const block_bytes_max = 256 * 1024 * 1024;
 
 export function connectStore(options: StoreOptions): Store {
+  const attempts: Attempts = { wait_ms: options.retry_wait_ms ?? retry_wait_ms_default, server: serverOf(options.url) };
   const client = connect(options);
-  const attempts: Attempts = { wait_ms: options.retry_wait_ms ?? retry_wait_ms_default };
+  const quorum = options.insert_quorum === undefined ? {} : { ...quorum_settings, insert_quorum: String(options.insert_quorum) };
   return {
     async query<Row>(sql: string, params: QueryParams = {}) {
       const result = await retry({ ...attempts, repeat: "always" }, async () => {
@@ -76,7 +82,7 @@ export function connectStore(options: StoreOptions): Store {
       if (block.rows.length === 0) return;
       const body = await encode(block);
       const query = `INSERT INTO ${block.table} (${block.columns.map(quoteName).join(", ")}) FORMAT JSONCompactEachRow`;
-      const clickhouse_settings = { ...insert_settings, insert_deduplication_token: block.token };
+      const clickhouse_settings = { ...insert_settings, ...quorum, insert_deduplication_token: block.token };
       await retry({ ...attempts, repeat: "always" }, async () => {
         const { stream } = await client.exec({ query, values: Readable.from(body, { objectMode: false }), clickhouse_settings });
         await drain(stream);
@@ -84,7 +90,7 @@ export function connectStore(options: StoreOptions): Store {
     },
     async command(sql) {
       await retry({ ...attempts, repeat: "unless_executed" }, () =>
-        client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1 } }),
+        client.command({ query: sql, clickhouse_settings: command_settings }),
       );
     },
     async ping() {
@@ -98,6 +104,8 @@ const retry_wait_ms_default = 60_000;
 const request_wait_ms = 120_000;
 const open_connections_max = 16;
 const encode_slice_ms = 5;
+/** Within request_wait_ms, so that the server's answer comes and not a timeout of ours that says nothing. */
+const replicas_wait_ms = 90_000;
 
 /** So that the whole result is there before the answer begins, and an error is an error. */
 const query_settings = {
@@ -128,6 +136,32 @@ const insert_settings = {
   input_format_parallel_parsing: 0,
 } as const;
 
+/**
+ * A block that is on too few replicas after the time is an error, and is sent again under its token. Blocks wait for their replicas side by side
+ * (parallel); one at a time would let a slow one stop every writer, and is only of use for reads that must see the last write. Assay has
+ * none: what it decides by stands in the log, and what it shows may be seconds behind.
+ */
+const quorum_settings = { insert_quorum_parallel: 1, insert_quorum_timeout: String(replicas_wait_ms) } as const;
+
+/** A statement for a cluster is done when every replica has done it, or is an error: the migrator says so and can be run again. */
+const command_settings = {
+  wait_end_of_query: 1,
+  distributed_ddl_task_timeout: String(replicas_wait_ms / 1000),
+  distributed_ddl_output_mode: "throw",
+} as const;
+
+/** Only that: the client would take a user, settings or a database from the URL, over those that are given. */
+function serverOf(url: string): string {
+  const refusal =
+    "the URL of the ClickHouse server must be http(s)://host:port and nothing more; user and password are settings of their own (ASSAY_CLICKHOUSE_URL)";
+  // Not with the value: it may hold a password.
+  if (!URL.canParse(url)) throw new Error(refusal);
+  const { origin, protocol, username, password, pathname, search } = new URL(url);
+  if (!["http:", "https:"].includes(protocol) || `${username}${password}${search}` !== "" || pathname !== "/")
+    throw new Error(refusal);
+  return origin;
+}
+
 function connect(options: StoreOptions): ClickHouseClient {
   const remote = new URL(options.url).protocol === "https:";
   return createClient({
@@ -140,13 +174,8 @@ function connect(options: StoreOptions): ClickHouseClient {
     compression: { request: remote, response: remote },
     // Errors reach the caller, who decides what is worth a line.
     log: { level: ClickHouseLogLevel.OFF },
-    ...(options.tls === undefined ? {} : { tls: tlsOptions(options.tls) }),
+    ...connectionSecurity(options, open_connections_max),
   });
-}
-
-function tlsOptions({ ca, certificate, key }: NonNullable<StoreOptions["tls"]>) {
-  if (certificate === undefined || key === undefined) return { ca_cert: ca };
-  return { ca_cert: ca, cert: certificate, key };
 }
 
 /** Encoded once for all attempts, in slices that leave the event loop free. */

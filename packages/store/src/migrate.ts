@@ -8,27 +8,34 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Store } from "./client";
+import { onCluster } from "./on-cluster";
+import { requireLayout, requireVersion } from "./server";
 import { statements } from "./statements";
 
-/** Returns the names of the files that were applied now. */
-export async function migrate(store: Store, directory: string = migrationsDirectory()): Promise<readonly string[]> {
-  const migrations = readMigrations(directory);
-  await store.command("CREATE DATABASE IF NOT EXISTS assay");
-  await store.command(migrations_table);
-  const applied = await store.query<AppliedMigration>(
-    "SELECT number, name, checksum FROM assay.migrations FINAL ORDER BY number",
-  );
-  const by_number = new Map(applied.map((row) => [row.number, row]));
+export interface MigrateOptions {
+  /** The name of a ClickHouse cluster of one shard: tables are made on all its replicas, and replicate. Without it: tables of one server. */
+  readonly cluster?: string;
+  /** Where the numbered files are; the store's own by default. */
+  readonly directory?: string;
+}
+
+/**
+ * Returns the names of the files that were applied now. Its user needs more rights than one who only writes: deploy/clickhouse/users.d/assay.xml
+ * has both.
+ */
+export async function migrate(store: Store, options: MigrateOptions = {}): Promise<readonly string[]> {
+  const form = (statement: string): string => (options.cluster === undefined ? statement : onCluster(statement, options.cluster));
+  // All of them before the first is applied: what has no form for a cluster is found now.
+  const migrations = readMigrations(options.directory, form);
+  await requireVersion(store);
+  await requireLayout(store, options.cluster);
+  await store.command(form("CREATE DATABASE IF NOT EXISTS assay"));
+  await store.command(form(migrationsTable));
+  const applied = await readApplied(store);
   refuseUnknown(migrations, applied);
   const done: string[] = [];
-  for (const migration of migrations) {
-    const before = by_number.get(migration.number);
-    if (before !== undefined) {
-      refuseEdited(migration, before);
-      continue;
-    }
-    // On a cluster each statement would get ON CLUSTER and its engine the Replicated prefix here.
-    for (const statement of statements(migration.sql)) await store.command(statement);
+  for (const migration of missing(migrations, applied)) {
+    for (const statement of migration.statements) await store.command(statement);
     await store.insertBlock({
       table: "assay.migrations",
       columns: ["number", "name", "checksum", "applied_at"],
@@ -40,10 +47,22 @@ export async function migrate(store: Store, directory: string = migrationsDirect
   return done;
 }
 
+/** For who may write but not migrate: rejects, saying what to do, unless the server is new enough and has this version's tables. */
+export async function requireMigrated(store: Store): Promise<void> {
+  await requireVersion(store);
+  const migrations = readMigrations();
+  const tables = await store.query("SELECT name FROM system.tables WHERE database = 'assay' AND name = 'migrations'");
+  const applied = tables.length === 0 ? [] : await readApplied(store);
+  refuseUnknown(migrations, applied);
+  const names = missing(migrations, applied).map((migration) => migration.name);
+  if (names.length === 0) return;
+  throw new Error(`the store's tables lack ${names.join(", ")}: migrate it first, as a user who may (assay setup)`);
+}
+
 interface Migration {
   readonly number: number;
   readonly name: string;
-  readonly sql: string;
+  readonly statements: readonly string[];
   readonly checksum: string;
 }
 
@@ -53,7 +72,7 @@ interface AppliedMigration {
   readonly checksum: string;
 }
 
-const migrations_table = `CREATE TABLE IF NOT EXISTS assay.migrations
+export const migrationsTable = `CREATE TABLE IF NOT EXISTS assay.migrations
 (
     number     UInt32,
     name       String,
@@ -69,7 +88,10 @@ function migrationsDirectory(): string {
   return join(__dirname, "../migrations");
 }
 
-function readMigrations(directory: string): readonly Migration[] {
+function readMigrations(
+  directory: string = migrationsDirectory(),
+  form: (statement: string) => string = (statement) => statement,
+): readonly Migration[] {
   if (!existsSync(directory)) throw new Error(`the folder of migrations ${directory} is missing`);
   const names = readdirSync(directory).filter((name) => name.endsWith(".sql"));
   names.sort();
@@ -79,7 +101,26 @@ function readMigrations(directory: string): readonly Migration[] {
       throw new Error(`${name} in ${directory}: expected a file named ${String(index + 1).padStart(4, "0")}_<what_it_does>.sql`);
     }
     const sql = readFileSync(join(directory, name), "utf8");
-    return { number, name, sql, checksum: createHash("sha256").update(sql).digest("hex") };
+    return {
+      number,
+      name,
+      statements: statements(sql).map(form),
+      // Of the file, not of its form: moving the files to a cluster changes no checksum.
+      checksum: createHash("sha256").update(sql).digest("hex"),
+    };
+  });
+}
+
+function readApplied(store: Store): Promise<readonly AppliedMigration[]> {
+  return store.query<AppliedMigration>("SELECT number, name, checksum FROM assay.migrations FINAL ORDER BY number");
+}
+
+function missing(migrations: readonly Migration[], applied: readonly AppliedMigration[]): readonly Migration[] {
+  const by_number = new Map(applied.map((row) => [row.number, row]));
+  return migrations.filter((migration) => {
+    const before = by_number.get(migration.number);
+    if (before !== undefined) refuseEdited(migration, before);
+    return before === undefined;
   });
 }
 

@@ -1,6 +1,7 @@
 /** Tries a request again while the server can't be reached or is overloaded, with growing pauses and a limit. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClickHouseError } from "@clickhouse/client";
+import { explainTls } from "./tls";
 
 /** ClickHouse's disk is full: the request may be made again once there is room. */
 export class StoreFullError extends Error {
@@ -9,6 +10,8 @@ export class StoreFullError extends Error {
 
 export interface Attempts {
   readonly wait_ms: number;
+  /** For messages. */
+  readonly server: string;
 }
 
 export interface RetryRule extends Attempts {
@@ -23,13 +26,16 @@ export async function retry<Value>(rule: RetryRule, request: () => Promise<Value
     try {
       return await request();
     } catch (error) {
-      if (!repeatable(error, rule.repeat)) throw error;
+      if (!repeatable(error, rule.repeat)) throw explain(error, rule.server);
       if (Date.now() + pause_ms > until) {
         const reason = error instanceof Error ? error.message : String(error);
         const Failure = error instanceof ClickHouseError && no_room.includes(error.type ?? "") ? StoreFullError : Error;
-        throw new Failure(`ClickHouse did not take the request in ${attempt} attempts within ${rule.wait_ms} ms: ${reason}`, {
-          cause: error,
-        });
+        throw new Failure(
+          `ClickHouse at ${rule.server} did not take the request in ${attempt} attempts within ${rule.wait_ms} ms: ${reason}`,
+          {
+            cause: error,
+          },
+        );
       }
     }
     await sleep(pause_ms);
@@ -48,6 +54,15 @@ function repeatable(error: unknown, repeat: RetryRule["repeat"]): boolean {
   const { code, message } = facts(error);
   if (not_connected.includes(code)) return true;
   return repeat === "always" && (broken.includes(code) || broken_messages.test(message));
+}
+
+/** The server's own words are clear; those of a connection that TLS ended are not. */
+function explain(error: unknown, server: string): unknown {
+  if (error instanceof ClickHouseError) return error;
+  const { code, message } = facts(error);
+  const explanation = explainTls(code);
+  if (explanation === undefined) return error;
+  return new Error(`ClickHouse at ${server}: ${message}: ${explanation}`, { cause: error });
 }
 
 function facts(error: unknown): { readonly code: string; readonly message: string } {

@@ -5,11 +5,7 @@
 export function statements(sql: string): readonly string[] {
   const found: string[] = [];
   let current = "";
-  let at = 0;
-  while (at < sql.length) {
-    const length = tokenLength(sql, at);
-    const token = sql.slice(at, at + length);
-    at += length;
+  for (const token of tokens(sql)) {
     if (token === ";") {
       if (current.trim() !== "") found.push(current.trim());
       current = "";
@@ -21,18 +17,36 @@ export function statements(sql: string): readonly string[] {
   return found;
 }
 
+/** Comments, quoted pieces, words (names without quotes, keywords, numbers), runs of space, and else single characters; joined they are the SQL again. */
+export function tokens(sql: string): readonly string[] {
+  const found: string[] = [];
+  let at = 0;
+  while (at < sql.length) {
+    const length = tokenLength(sql, at);
+    found.push(sql.slice(at, at + length));
+    at += length;
+  }
+  return found;
+}
+
 function isComment(token: string): boolean {
   return token.startsWith("--") || token.startsWith("/*");
 }
 
-/** Length of what begins here: a comment, something quoted, or one character. */
 function tokenLength(sql: string, at: number): number {
   const character = sql.charAt(at);
   if (sql.startsWith("--", at)) return to(sql, at, sql.indexOf("\n", at), 0, sql.length);
   if (sql.startsWith("/*", at)) return to(sql, at, sql.indexOf("*/", at + 2), 2, undefined);
   if (character === "'" || character === '"' || character === "`")
     return to(sql, at, closingQuote(sql, at, character), 1, undefined);
-  return 1;
+  return run(sql, at, /[A-Za-z0-9_]/) || run(sql, at, /\s/) || 1;
+}
+
+/** How many characters of this kind stand here one after the other. */
+function run(sql: string, at: number, kind: RegExp): number {
+  let end = at;
+  while (end < sql.length && kind.test(sql.charAt(end))) end += 1;
+  return end - at;
 }
 
 function to(sql: string, at: number, end: number, end_length: number, otherwise: number | undefined): number {

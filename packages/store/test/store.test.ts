@@ -2,7 +2,8 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { query_rows_max, type Store } from "../src/client";
 import type { Engine } from "../src/engine";
-import { migrate } from "../src/migrate";
+import { migrate, requireMigrated } from "../src/migrate";
+import { onCluster } from "../src/on-cluster";
 import { statements } from "../src/statements";
 import { activity, blockOf, noon } from "./activity";
 import { TemporaryEngines } from "./temporary-engine";
@@ -50,16 +51,45 @@ describe("migrate", () => {
     }
   });
 
+  it("has a form for a cluster that ClickHouse's own parser reads, with settings that it knows", async () => {
+    for (const name of names) {
+      for (const statement of statements(readFileSync(join(migrations, name), "utf8"))) {
+        const [parsed] = await store.query<{ sql: string }>("SELECT formatQuery({sql: String}) AS sql", {
+          sql: onCluster(statement, "c"),
+        });
+        expect(parsed?.sql).toContain("ON CLUSTER c");
+      }
+    }
+    const known = await store.query(
+      "SELECT name FROM system.merge_tree_settings WHERE name IN ('replicated_deduplication_window', 'replicated_deduplication_window_seconds')",
+    );
+    expect(known).toHaveLength(2);
+  });
+
+  it("refuses a cluster for the tables of one server, and one that the server doesn't know", async () => {
+    await expect(migrate(store, { cluster: "c" })).rejects.toThrow("are those of one server, not of the cluster c");
+    const other = engines.connect(await engines.start());
+    await expect(migrate(other, { cluster: "c" })).rejects.toThrow("knows no cluster c (ASSAY_CLICKHOUSE_CLUSTER); it knows: ");
+  });
+
+  it("tells who may not migrate whether that has been done", async () => {
+    await expect(requireMigrated(store)).resolves.toBeUndefined();
+    const empty = engines.connect(await engines.start());
+    await expect(requireMigrated(empty)).rejects.toThrow("lack 0001_tables.sql: migrate it first, as a user who may");
+  });
+
   it("refuses an edited migration, one out of order, and a store of a newer version", async () => {
     const copy = engines.directory();
     cpSync(migrations, copy, { recursive: true });
     const first = join(copy, "0001_tables.sql");
     writeFileSync(first, `${readFileSync(first, "utf8")}\n-- edited\n`);
-    await expect(migrate(store, copy)).rejects.toThrow(/0001_tables.sql was applied .* must not be edited/);
+    await expect(migrate(store, { directory: copy })).rejects.toThrow(/0001_tables.sql was applied .* must not be edited/);
     writeFileSync(join(copy, "0009_gap.sql"), "SELECT 1");
-    await expect(migrate(store, copy)).rejects.toThrow(/0009_gap.sql in .*: expected a file named 000\d_/);
-    await expect(migrate(store, engines.directory())).rejects.toThrow("was migrated to 0001_tables.sql by a newer version");
-    await expect(migrate(store, join(copy, "none"))).rejects.toThrow("is missing");
+    await expect(migrate(store, { directory: copy })).rejects.toThrow(/0009_gap.sql in .*: expected a file named 000\d_/);
+    await expect(migrate(store, { directory: engines.directory() })).rejects.toThrow(
+      "was migrated to 0001_tables.sql by a newer version",
+    );
+    await expect(migrate(store, { directory: join(copy, "none") })).rejects.toThrow("is missing");
   });
 });
 
@@ -208,6 +238,13 @@ describe("insertBlock", () => {
       await store.insertBlock({ ...blockOf("large", over_the_end_of_a_month, "months"), table: "assay.large" });
     expect(await parts("large")).toEqual([1, 1, 50_000]);
     await store.command("DROP TABLE assay.large SYNC");
+  });
+
+  it("takes a quorum's settings, which tables that don't replicate ignore", async () => {
+    const careful = engines.connect(engine, { insert_quorum: "auto" });
+    await careful.insertBlock(blockOf("outcomes", [{ rule_id: "quorum", as_of: noon }], "quorum"));
+    expect(await store.query("SELECT count() AS n FROM assay.outcomes WHERE rule_id = 'quorum'")).toEqual([{ n: 1 }]);
+    await store.command("TRUNCATE TABLE assay.outcomes");
   });
 
   it("rejects at once, with the server's words, what the server refuses", async () => {
