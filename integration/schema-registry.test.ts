@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { readingProblems } from "@assay/schemas/compatibility";
 import { type SchemaVersion, schemaVersions } from "@assay/schemas/generated/schemas";
-import { openSchemaRegistry, type RegistryIds, subjectOf } from "@assay/stream/schema-registry";
+import { subjectOf } from "@assay/schemas/topics";
+import { openSchemaRegistry, type RegistryIds } from "@assay/stream/schema-registry";
 
 type Schema = SchemaVersion["schema"];
 const url = process.env.ASSAY_TEST_SCHEMA_REGISTRY_URL ?? "";

@@ -126,3 +126,14 @@ export const topics = {
 
 export type TopicName = (typeof topics)[keyof typeof topics]["name"];
 export const allTopics: readonly TopicDefinition[] = Object.values(topics);
+
+/**
+ * The subject under which a record type stands in a schema registry: topic and full record name, as Confluent's TopicRecordNameStrategy
+ * writes it, because a topic of ours holds several types, each with versions of its own. Readers, ClickHouse's AvroConfluent and Kafka's
+ * tools among them, go by id and don't care; who publishes with Confluent's serializers sets that strategy.
+ */
+export function subjectOf(name: SchemaName): string {
+  const topic = allTopics.find(({ schemas }) => schemas.includes(name));
+  if (!topic) throw new Error(`the schema ${name} stands on no topic`);
+  return `${topic.name}-assay.${name}`;
+}

@@ -13,7 +13,7 @@
  */
 import type { SchemaIds, SchemaName } from "@assay/schemas/codec";
 import { type SchemaVersion, schemaVersions } from "@assay/schemas/generated/schemas";
-import { topics } from "@assay/schemas/topics";
+import { subjectOf } from "@assay/schemas/topics";
 import { LearntIds } from "./schema-registry/learnt-ids";
 import { RegistryClient, type RegistryClientOptions, type RegistryLogger } from "./schema-registry/registry-client";
 
@@ -62,17 +62,6 @@ export async function openSchemaRegistry(
       client.close();
     },
   };
-}
-
-/**
- * The subject of a record type: topic and full record name, as Confluent's TopicRecordNameStrategy writes it, because a topic of ours
- * holds several types, each with versions of its own. Readers, ClickHouse's AvroConfluent and Kafka's tools among them, go by id
- * and don't care; who publishes with Confluent's serializers sets that strategy.
- */
-export function subjectOf(name: SchemaName): string {
-  const topic = Object.values(topics).find(({ schemas }) => (schemas as readonly SchemaName[]).includes(name));
-  if (!topic) throw new Error(`the schema ${name} stands on no topic`);
-  return `${topic.name}-assay.${name}`;
 }
 
 /** Undefined for an older version that the registry won't take behind newer ones: its id is learnt if a record has it. */

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { type SchemaVersion, schemaVersions } from "@assay/schemas/generated/schemas";
-import { openSchemaRegistry, type RegistryIds, type SchemaRegistryOptions, subjectOf } from "@assay/stream/schema-registry";
+import { subjectOf } from "@assay/schemas/topics";
+import { openSchemaRegistry, type RegistryIds, type SchemaRegistryOptions } from "@assay/stream/schema-registry";
 import { fixture, type RegistryServer, type RegistryServerOptions, startRegistryServer } from "./registry-server";
 
 type Schema = SchemaVersion["schema"];
