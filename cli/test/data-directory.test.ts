@@ -1,16 +1,42 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dataDirectory, prepareDataDirectory, secretIn } from "@assay/cli/embedded/data-directory";
+import {
+  checkDataDirectory,
+  type DataDirectory,
+  dataDirectory,
+  giveToServices,
+  prepareDataDirectory,
+  secretIn,
+} from "@assay/cli/embedded/data-directory";
 import { lockFile, runningHolder } from "@assay/cli/embedded/lock-file";
 import { checkPorts } from "@assay/cli/embedded/ports";
 import { rulePackages } from "@assay/cli/embedded/rule-packages";
 import { servicesUser } from "@assay/cli/embedded/services-user";
 import { keepWindows, readWindows } from "@assay/cli/embedded/windows-file";
 
-const own = { other: undefined, warning: undefined };
+const own = { other: undefined, named: undefined, warning: undefined };
+const uid = process.getuid?.() ?? -1;
+/** Only root can give files away. */
+const testAsRoot = uid === 0 ? test : test.skip;
+const nobody = { name: "nobody", uid: 65_534, gid: 65_534 };
+const as_nobody = { other: nobody, named: nobody, warning: undefined };
 let root: string;
 
 beforeEach(() => {
@@ -30,25 +56,160 @@ test.each([
 
 test("directories are made for their owner alone", () => {
   const data = dataDirectory(join(root, "a/b"), { env: {}, uid: 1000 });
-  prepareDataDirectory(data, own);
+  prepareDataDirectory(data, own, uid);
+  giveToServices(data, own, uid);
   for (const path of [data.root, data.agent, data.services, data.logs]) expect(statSync(path).mode & 0o777).toBe(0o700);
 });
 
 test("a path that is no directory is told with the option", () => {
   writeFileSync(join(root, "file"), "");
   const data = dataDirectory(join(root, "file"), { env: {}, uid: 1000 });
-  expect(() => prepareDataDirectory(data, own)).toThrow(/can't use .*file as the data directory: .* \(--data, ASSAY_DATA_DIR\)/);
+  expect(() => prepareDataDirectory(data, own, uid)).toThrow(
+    /can't use .*file as the data directory: .* \(--data, ASSAY_DATA_DIR\)/,
+  );
 });
 
 test("a secret is made once, for its owner alone, and never through a link", () => {
   const file = join(root, "key");
-  const secret = secretIn(file);
+  const secret = secretIn(file, uid);
   expect(secret).toMatch(/^[\w-]{43}$/);
-  expect(secretIn(file)).toBe(secret);
+  expect(secretIn(file, uid)).toBe(secret);
   expect(statSync(file).mode & 0o777).toBe(0o600);
   symlinkSync(join(root, "target"), join(root, "link"));
-  expect(() => secretIn(join(root, "link"))).toThrow();
+  expect(() => secretIn(join(root, "link"), uid)).toThrow(/link is not a regular file/);
   expect(existsSync(join(root, "target"))).toBe(false);
+});
+
+test("a secret that others may read, or that is another user's, is refused", () => {
+  const file = join(root, "key");
+  secretIn(file, uid);
+  expect(() => secretIn(file, uid + 1)).toThrow(
+    new RegExp(`^${file} belongs to .*\\(?uid ${uid}\\)?, and not to .*uid ${uid + 1}.*: use another directory .*, or, .* chown`),
+  );
+  for (const mode of [0o640, 0o604, 0o620]) {
+    chmodSync(file, mode);
+    expect(() => secretIn(file, uid)).toThrow(
+      `other users may read or change ${file} (mode 0${mode.toString(8)}), so it is no secret: remove it, and the next start makes a new one`,
+    );
+  }
+});
+
+test("a secret is read from a regular file only", () => {
+  mkdirSync(join(root, "key"));
+  expect(() => secretIn(join(root, "key"), uid)).toThrow(/key is not a regular file/);
+});
+
+function prepared(): DataDirectory {
+  const data = dataDirectory(join(root, "data"), { env: {}, uid });
+  prepareDataDirectory(data, own, uid);
+  return data;
+}
+
+test("a data directory of another user is refused, to start and to audit", () => {
+  const data = prepared();
+  const refusal = new RegExp(`can't use ${data.root} as the data directory: ${data.root} belongs to .*uid ${uid}`);
+  expect(() => prepareDataDirectory(data, own, uid + 1)).toThrow(refusal);
+  expect(() => checkDataDirectory(data, uid + 1)).toThrow(refusal);
+  expect(() => checkDataDirectory(data, uid)).not.toThrow();
+});
+
+test.each(["root", "logs", "agent", "services"] as const)("%s that others may write to is refused, and left as it is", (part) => {
+  const data = prepared();
+  for (const mode of [0o770, 0o702]) {
+    chmodSync(data[part], mode);
+    expect(() => prepareDataDirectory(data, own, uid)).toThrow(
+      `other users may write to ${data[part]} (mode 0${mode.toString(8)})`,
+    );
+    expect(statSync(data[part]).mode & 0o777).toBe(mode);
+  }
+});
+
+test.each(["lock", "key_file", "secret_file", "windows_file"] as const)("a link in the place of %s is refused", (part) => {
+  const data = prepared();
+  writeFileSync(join(root, "elsewhere"), "");
+  symlinkSync(join(root, "elsewhere"), data[part]);
+  expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} is not a regular file`);
+});
+
+test.each(["lock", "windows_file"] as const)("%s that others may write to is refused", (part) => {
+  const data = prepared();
+  writeFileSync(data[part], "", { mode: 0o644 });
+  prepareDataDirectory(data, own, uid);
+  chmodSync(data[part], 0o664);
+  expect(() => prepareDataDirectory(data, own, uid)).toThrow(`other users may write to ${data[part]} (mode 0664)`);
+  expect(() => checkDataDirectory(data, uid)).toThrow(`other users may write to ${data[part]} (mode 0664)`);
+});
+
+test("one's own link may lead to one's own data directory", () => {
+  const { root: real } = prepared();
+  symlinkSync(real, join(root, "link"));
+  expect(() => prepareDataDirectory(dataDirectory(join(root, "link"), { env: {}, uid }), own, uid)).not.toThrow();
+});
+
+testAsRoot.each(["root", "lock", "key_file", "secret_file", "windows_file", "logs", "agent", "services"] as const)(
+  "root refuses %s that belongs to another user",
+  (part) => {
+    const data = prepared();
+    if (!existsSync(data[part])) writeFileSync(data[part], "planted", { mode: 0o600 });
+    chownSync(data[part], 4_711, 4_711);
+    expect(() => prepareDataDirectory(data, as_nobody, uid)).toThrow(
+      `can't use ${data.root} as the data directory: ${data[part]} belongs to uid 4711, and not to root (uid 0)`,
+    );
+  },
+);
+
+testAsRoot.each(["root", "logs", "services"] as const)("root refuses another user's link in the place of %s", (part) => {
+  const data = prepared();
+  mkdirSync(join(root, "elsewhere"));
+  rmSync(data[part], { recursive: true });
+  symlinkSync(join(root, "elsewhere"), data[part]);
+  lchownSync(data[part], 4_711, 4_711);
+  expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} belongs to uid 4711`);
+});
+
+describe("the services' directory", () => {
+  const owner = (path: string) => lstatSync(path).uid;
+
+  testAsRoot("changes hands with everything in it, and back; no link is followed", () => {
+    const data = prepared();
+    const outside = join(root, "outside");
+    writeFileSync(outside, "");
+    mkdirSync(join(data.services, "a/b"), { recursive: true });
+    writeFileSync(join(data.services, "a/b/file"), "");
+    symlinkSync(outside, join(data.services, "a/link"));
+    symlinkSync(root, join(data.services, "a/way-out"));
+    giveToServices(data, as_nobody, uid);
+    for (const path of ["", "a", "a/b", "a/b/file"]) expect(owner(join(data.services, path))).toBe(nobody.uid);
+    for (const path of [outside, root]) expect(owner(path)).toBe(0);
+    expect(statSync(data.root).mode & 0o777).toBe(0o711);
+    prepareDataDirectory(data, as_nobody, uid);
+
+    giveToServices(data, { ...as_nobody, other: undefined }, uid);
+    for (const path of ["", "a", "a/b", "a/b/file"]) expect(owner(join(data.services, path))).toBe(0);
+    expect(statSync(data.root).mode & 0o777).toBe(0o700);
+  });
+
+  testAsRoot("doesn't change hands with a second name of a file that stands elsewhere, nor with others' files", () => {
+    const data = prepared();
+    const outside = join(root, "outside");
+    writeFileSync(outside, "");
+    linkSync(outside, join(data.services, "planted"));
+    expect(() => giveToServices(data, as_nobody, uid)).toThrow(/planted has 2 names, another of which may stand elsewhere/);
+    expect([owner(outside), owner(data.services)]).toEqual([0, 0]);
+    rmSync(join(data.services, "planted"));
+    writeFileSync(join(data.services, "foreign"), "");
+    chownSync(join(data.services, "foreign"), 4_711, 4_711);
+    expect(() => giveToServices(data, as_nobody, uid)).toThrow(/foreign belongs to uid 4711, so it is not handed over to nobody/);
+    expect([owner(join(data.services, "foreign")), owner(data.services)]).toEqual([4_711, 0]);
+  });
+
+  testAsRoot("of a user whom ASSAY_USER names no more is refused", () => {
+    const data = prepared();
+    giveToServices(data, as_nobody, uid);
+    expect(() => prepareDataDirectory(data, own, uid)).toThrow(
+      /services belongs to nobody \(uid 65534\), and not to root \(uid 0\): .*name its owner \(ASSAY_USER\)/,
+    );
+  });
 });
 
 test("a lock is refused while its holder runs, and taken over once it doesn't", async () => {

@@ -38,7 +38,7 @@ function supervise(script: string, more: Partial<ChildPlan> = {}): SupervisedChi
 test("what a child writes stands in its log, and one that ends is started again", async () => {
   const restarts: string[] = [];
   const child = supervise("console.log('here'); console.error('there'); process.exit(7)", {
-    onRestart: (how, wait_ms) => restarts.push(`${how}, ${wait_ms} ms`),
+    onRestart: (how, { wait_ms }) => restarts.push(`${how}, ${wait_ms} ms`),
   });
   await until(10_000, "no second start", () => restarts.length >= 2);
   expect(restarts.slice(0, 2)).toEqual(["exit code 7, 500 ms", "exit code 7, 1000 ms"]);
@@ -72,6 +72,17 @@ test("a program that isn't there counts as an end, too", async () => {
   supervise("", { command: ["/nonexistent/program"], onRestart: (how) => restarts.push(how) });
   await until(5_000, "nothing was told", () => restarts.length > 0);
   expect(restarts[0]).toMatch(/ENOENT/);
+});
+
+test("a child that ended for want of room on the disk is told as one that waits for it", async () => {
+  const restarts: string[] = [];
+  const child = supervise("process.exit(4)", {
+    endedWithoutRoom: (code) => code === 4,
+    onRestart: (how, { wait_ms, without_room }) => restarts.push(`${how}, ${wait_ms} ms, ${without_room} in a row`),
+  });
+  await until(10_000, "no second start", () => restarts.length >= 2);
+  expect(restarts.slice(0, 2)).toEqual(["exit code 4, 500 ms, 1 in a row", "exit code 4, 1000 ms, 2 in a row"]);
+  expect(child.waits_for_room).toBe(true);
 });
 
 test("a log file turns over at its limit and keeps the one before", () => {

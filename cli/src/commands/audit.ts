@@ -6,18 +6,20 @@ import { readSettings } from "@assay/runtime/settings";
 import type { AuditAnswer, AuditOrder } from "../audit/audit-directory";
 import { auditTable } from "../audit/table";
 import { auditScript } from "../embedded/code-paths";
-import { type DataDirectory, dataDirectory } from "../embedded/data-directory";
+import { checkDataDirectory, type DataDirectory, dataDirectory } from "../embedded/data-directory";
 import { runningHolder } from "../embedded/lock-file";
 import { readWindows, type Windows } from "../embedded/windows-file";
 import { exitCodes, type Io, UserError } from "../io";
 
 export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, io: Io): Promise<number> {
   const data = dataDirectory(options.data, io);
+  if (existsSync(data.root)) checkDataDirectory(data, io.uid);
   if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
   const holder = runningHolder(data.lock);
   if (holder !== undefined) {
-    // While it runs, the log is its owner's alone.
-    throw new UserError(`${data.root} is in use by process ${holder}: stop that one first, then audit (--data, ASSAY_DATA_DIR)`);
+    throw new UserError(
+      `${data.root} is in use by process ${holder}: stop that one first, then audit, because while it runs nobody else may open the log, and its counts go on; or audit other data (--data, ASSAY_DATA_DIR)`,
+    );
   }
   const { window_ms, lateness_ms } = windowsOf(data, io);
   const order: AuditOrder = { directory: data.services, window_ms, lateness_ms };

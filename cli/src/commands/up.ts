@@ -49,7 +49,7 @@ export async function up(options: UpArguments, io: Io): Promise<number> {
     });
     line.write(...introduction(running, data.key_file, data.logs));
     line.set(`${hostname()} · waiting for the first window`);
-    const watching = watch(apiClient(running.report_api_url, running.api_key), line, ctrlC.signal);
+    const watching = watch(running, line, ctrlC.signal);
     await Promise.race([ctrlC.asked, running.failed, watching.then(() => ctrlC.asked)]);
     await running.stop();
     line.set("");
@@ -82,11 +82,18 @@ function introduction(running: Embedded, key_file: string, logs: string): string
 }
 
 /** Resolves after the interrupt. An API that doesn't answer for a while is no reason to end: the services may be restarting. */
-async function watch(api: ApiClient, line: LiveLine, signal: AbortSignal): Promise<void> {
+async function watch(running: Embedded, line: LiveLine, signal: AbortSignal): Promise<void> {
+  const api = apiClient(running.report_api_url, running.api_key);
   const name = hostname();
   let shown = 0;
   const known = new Set<string>();
   while (!signal.aborted) {
+    const trouble = running.trouble();
+    if (trouble !== undefined) {
+      line.set(`${name} · ${trouble}`);
+      await pause(status_wait_ms, signal);
+      continue;
+    }
     try {
       const status = await api.status();
       if (signal.aborted) return;

@@ -9,23 +9,16 @@
  *     logs/                of the services and the agent, 0700
  *     agent/               the agent's identity and state, 0700: of the agent's user
  *     services/            the log and the engine, 0700: of the services' user
+ *
+ * Whatever of it belongs to anybody else, or could have been written by others, is refused (ownership.ts).
  */
 import { createHash, randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  lchownSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, realpathSync, rmSync, statSync, writeSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Io, UserError } from "../io";
+import { handOver } from "./hand-over";
+import { checkDirectory, checkFile, readSecret } from "./ownership";
 import type { ServicesUser } from "./services-user";
 
 export interface DataDirectory {
@@ -61,20 +54,58 @@ function defaultRoot({ env, uid }: Pick<Io, "env" | "uid">): string {
   return join(env.XDG_DATA_HOME || join(env.HOME || homedir(), ".local/share"), "assay");
 }
 
-/** Makes what is missing, sets owners and modes. Throws UserError. */
-export function prepareDataDirectory(data: DataDirectory, user: ServicesUser): void {
+/** Makes what is missing, and checks whose the rest is. uid: who starts Assay. Changes nothing that a running Assay stands on. Throws UserError. */
+export function prepareDataDirectory(data: DataDirectory, user: ServicesUser, uid: number): void {
+  usable(data, () => {
+    mkdirSync(data.root, { recursive: true, mode: private_mode });
+    checkDirectory(data.root, { owners: [uid] });
+    for (const directory of [data.logs, data.agent, data.services]) mkdirSync(directory, { recursive: true, mode: private_mode });
+    for (const directory of [data.logs, data.agent]) checkDirectory(directory, { owners: [uid], mode: private_mode });
+    checkDirectory(data.services, { owners: servicesOwners(user, uid), mode: private_mode, setting: "ASSAY_USER" });
+    checkFiles(data, uid);
+  });
+}
+
+/** For who only reads: the same checks of what is there; nothing is made or changed. services/ may be any services' user's. Throws UserError. */
+export function checkDataDirectory(data: DataDirectory, uid: number): void {
+  usable(data, () => {
+    checkDirectory(data.root, { owners: [uid] });
+    checkFiles(data, uid);
+  });
+}
+
+/**
+ * Lets the services' user in, and nobody else. An earlier start may have had another one: what is there changes hands once, when it does.
+ * For who holds the lock. Throws UserError.
+ */
+export function giveToServices(data: DataDirectory, user: ServicesUser, uid: number): void {
+  usable(data, () => {
+    checkDirectory(data.root, { owners: [uid], mode: user.other ? passable_mode : private_mode });
+    if (uid !== 0) return;
+    const to = user.other ?? { uid, gid: process.getgid?.() ?? uid };
+    if (statSync(data.services).uid === to.uid) return;
+    handOver({ path: realpathSync(data.services), from: servicesOwners(user, uid), to });
+  });
+}
+
+const private_mode = 0o700;
+/** Others may pass to what is theirs in it, and see nothing. */
+const passable_mode = 0o711;
+
+function servicesOwners({ named }: ServicesUser, uid: number): number[] {
+  return named ? [uid, named.uid] : [uid];
+}
+
+function checkFiles(data: DataDirectory, uid: number): void {
+  for (const file of [data.lock, data.key_file, data.secret_file, data.windows_file]) checkFile(file, uid);
+}
+
+function usable(data: DataDirectory, work: () => void): void {
   try {
-    mkdirSync(data.root, { recursive: true, mode: 0o700 });
-    chmodSync(data.root, user.other ? 0o711 : 0o700);
-    for (const directory of [data.logs, data.agent, data.services]) {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-      chmodSync(directory, 0o700);
-    }
-    // An earlier start may have had another user: what is there changes hands once, when it does.
-    const owner = user.other ?? { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 };
-    if (process.getuid?.() === 0 && lstatSync(data.services).uid !== owner.uid) changeOwner(data.services, owner);
+    work();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    if (error instanceof UserError) throw new UserError(`can't use ${data.root} as the data directory: ${message}`);
     const why = reasons[code ?? ""] ?? message;
     throw new UserError(`can't use ${data.root} as the data directory: ${why} (--data, ASSAY_DATA_DIR)`);
   }
@@ -89,26 +120,28 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
 };
 
-function changeOwner(path: string, owner: { readonly uid: number; readonly gid: number }): void {
-  if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) changeOwner(join(path, name), owner);
-  lchownSync(path, owner.uid, owner.gid);
-}
-
 const secret_bytes = 32;
 
-/** The secret that a file holds; made on the first start, readable by its owner alone. */
-export function secretIn(file: string): string {
+/** The secret that a file holds; made on the first start, readable by its owner alone. Throws UserError where it is no secret of the owner's. */
+export function secretIn(file: string, owner: number): string {
+  let fd: number;
   try {
-    const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-    const secret = randomBytes(secret_bytes).toString("base64url");
-    writeSync(fd, `${secret}\n`);
-    closeSync(fd);
-    return secret;
+    fd = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    const secret = readFileSync(file, "utf8").trim();
+    const secret = readSecret(file, owner);
     if (secret === "") throw new UserError(`${file} is empty: remove it, and the next start makes a new one`);
     return secret;
+  }
+  const secret = randomBytes(secret_bytes).toString("base64url");
+  try {
+    writeSync(fd, `${secret}\n`);
+    return secret;
+  } catch (error) {
+    rmSync(file); // half a secret would be taken for a whole one
+    throw error;
+  } finally {
+    closeSync(fd);
   }
 }
 

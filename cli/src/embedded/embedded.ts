@@ -9,12 +9,21 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
+import { isOutOfRoom } from "@assay/store/disk-full";
 import { type Io, UserError } from "../io";
 import { agentScript, codePaths, rulesDirectory, servicesScript } from "./code-paths";
-import { type DataDirectory, prepareDataDirectory, secretIn, sha256 } from "./data-directory";
+import { type DataDirectory, giveToServices, prepareDataDirectory, secretIn, sha256 } from "./data-directory";
+import { hasNoRoom } from "./disk-full";
 import { lockFile } from "./lock-file";
 import { LogFile } from "./log-file";
-import type { AssessmentPlan, FromServices, Ports, ServicesPlan, ToServices } from "./messages";
+import {
+  type AssessmentPlan,
+  type FromServices,
+  type Ports,
+  type ServicesPlan,
+  services_exit_codes,
+  type ToServices,
+} from "./messages";
 import { checkPorts, listen_host } from "./ports";
 import { rulePackages } from "./rule-packages";
 import { reachingUser, servicesUser } from "./services-user";
@@ -41,6 +50,8 @@ export interface Embedded {
   readonly api_key: string;
   readonly host_id: string;
   readonly assessment_id: string;
+  /** What keeps it from working for now, for the user. */
+  trouble(): string | undefined;
   /** Rejects when it can't go on. */
   readonly failed: Promise<never>;
   stop(): Promise<void>;
@@ -56,23 +67,33 @@ const agent_stop_wait_ms = 10_000;
 
 /** Throws UserError where it can't start; nothing is left running then. */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
+  try {
+    return await start(options);
+  } catch (error) {
+    if (!isOutOfRoom(error)) throw error;
+    throw new UserError(`can't start: the disk that holds ${options.data.root} is full (${error.message})`);
+  }
+}
+
+async function start(options: EmbeddedOptions): Promise<Embedded> {
   const { data, io, settings } = options;
   const rules_directory = settings.rules_directory ?? rulesDirectory;
   await rulePackages(rules_directory);
   const wanted = servicesUser({ uid: io.uid, env: { ...io.env, ASSAY_USER: settings.user } }, [...codePaths(), rules_directory]);
-  prepareDataDirectory(data, wanted);
-  const user = reachingUser(wanted, data.services);
-  if (user !== wanted) prepareDataDirectory(data, user);
-  if (user.warning !== undefined) options.onNotice(`warning: ${user.warning}`);
+  prepareDataDirectory(data, wanted, io.uid);
   const lock = lockFile(data.lock, `the data directory ${data.root}`);
   const undo: (() => Promise<void> | void)[] = [() => lock.release()];
   try {
+    giveToServices(data, wanted, io.uid);
+    const user = reachingUser(wanted, data.services);
+    if (user !== wanted) giveToServices(data, user, io.uid);
+    if (user.warning !== undefined) options.onNotice(`warning: ${user.warning}`);
     keepWindows(data.windows_file, { window_ms: settings.window_ms, lateness_ms: settings.lateness_ms });
     const wait_ms = lock.was_left_behind ? left_behind_wait_ms : 0;
     await checkPorts(options.ports, wait_ms);
     const host_id = await hostId(data.agent, left_behind_wait_ms);
-    const api_key = secretIn(data.key_file);
-    const enrolment_secret = settings.enrol_secret ?? secretIn(data.secret_file);
+    const api_key = secretIn(data.key_file, io.uid);
+    const enrolment_secret = settings.enrol_secret ?? secretIn(data.secret_file, io.uid);
     const plan: ServicesPlan = {
       directory: data.services,
       log_bytes_max: settings.log_bytes_max,
@@ -95,6 +116,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
       api_key,
       host_id,
       assessment_id: ready.assessment_id,
+      trouble: () => services.trouble ?? agent.trouble(),
       failed: Promise.race([services.child.failed, agent.failed]),
       stop: () => undoAll(undo),
       killNow() {
@@ -142,6 +164,7 @@ type Ready = Extract<FromServices, { type: "ready" }>;
 class Services {
   readonly child: SupervisedChild;
   readonly firstReady: Promise<Ready>;
+  trouble: string | undefined;
   private readonly log: LogFile;
 
   constructor(options: EmbeddedOptions, first: ServicesPlan, user: ChildPlan["user"] | undefined) {
@@ -165,17 +188,28 @@ class Services {
         const told = message as FromServices;
         if (told.type === "doing" && settle) options.onNotice(told.what);
         if (told.type === "failed") failure = told.message;
+        if (told.type === "disk_full") {
+          const before = this.trouble;
+          this.trouble = told.what && noRoom(options.data, "the ClickHouse engine", told.what);
+          if (before === undefined && this.trouble !== undefined) options.onNotice(`warning: ${this.trouble}`);
+          if (this.trouble === undefined) options.onNotice("there is room on the disk again for the ClickHouse engine");
+        }
         if (told.type !== "ready") return;
         failure = undefined;
+        this.trouble = undefined;
         // Whoever knows the ports goes on with them after a restart.
         plan = { ...plan, ports: told.ports };
         if (settle) settle.resolve(told);
         else options.onNotice("the services run again");
         settle = undefined;
       },
-      onRestart: (how, wait_ms) => {
+      endedWithoutRoom: (code) => code === services_exit_codes.disk_full || hasNoRoom(options.data.root),
+      onRestart: (how, { wait_ms, without_room }) => {
         // Killed from outside is no fault that a second start would meet again.
         if (!settle || (failure === undefined && how.startsWith("killed by"))) {
+          this.trouble = without_room > 0 ? noRoom(options.data, "the services process", failure ?? how) : undefined;
+          if (without_room === 1) options.onNotice(`warning: ${this.trouble}`);
+          if (without_room > 0) return;
           options.onNotice(`the services process ended (${failure ?? how}); it is started again in ${wait_ms / 1_000} s`);
           return;
         }
@@ -191,6 +225,11 @@ class Services {
     await this.child.stop();
     this.log.close();
   }
+}
+
+/** For the user, who alone can make room. */
+function noRoom(data: DataDirectory, who: string, what: string): string {
+  return `the disk that holds ${data.root} is full: ${who} is down, and is tried again until there is room (${what})`;
 }
 
 function within(ready: Promise<Ready>, wait_ms: number, signal: AbortSignal, log_path: string): Promise<Ready> {
@@ -222,7 +261,7 @@ function startAgent(
   options: EmbeddedOptions,
   ready: Ready,
   enrolment_secret: string,
-): Pick<SupervisedChild, "stop" | "killNow" | "failed"> {
+): Pick<SupervisedChild, "stop" | "killNow" | "failed"> & Pick<Embedded, "trouble"> {
   const log = new LogFile(join(options.data.logs, "agent.log"));
   const own = [
     ready.ports.report_api,
@@ -248,9 +287,14 @@ function startAgent(
     own_group: true,
     stop_wait_ms: agent_stop_wait_ms,
     askToStop: (agent) => agent.kill("SIGTERM"),
-    onRestart: (how, wait_ms) => options.onNotice(`the agent ended (${how}); it is started again in ${wait_ms / 1_000} s`),
+    endedWithoutRoom: () => hasNoRoom(options.data.root),
+    onRestart: (how, { wait_ms, without_room }) => {
+      if (without_room === 0) options.onNotice(`the agent ended (${how}); it is started again in ${wait_ms / 1_000} s`);
+      if (without_room === 1) options.onNotice(`warning: ${noRoom(options.data, "the agent", how)}`);
+    },
   });
   return {
+    trouble: () => (child.waits_for_room ? noRoom(options.data, "the agent", "it ended") : undefined),
     failed: child.failed,
     killNow: () => child.killNow(),
     stop: async () => {

@@ -14,11 +14,13 @@ import { createMetrics, mergeMetrics } from "@assay/runtime/metrics";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { allTopics } from "@assay/schemas/topics";
 import { connectStore } from "@assay/store/client";
+import { DiskFullError } from "@assay/store/disk-full";
 import { migrate } from "@assay/store/migrate";
 import { openEmbeddedLog } from "@assay/stream/embedded-log";
 import { bootstrap } from "./bootstrap";
-import type { FromServices, ServicesPlan, ToServices } from "./messages";
-import { openStore } from "./open-store";
+import { isDiskFull } from "./disk-full";
+import { type FromServices, type ServicesPlan, services_exit_codes, type ToServices } from "./messages";
+import { type OpenStore, openStore } from "./open-store";
 import { listen_host } from "./ports";
 import { ServiceThread } from "./service-thread";
 import { type ServiceName, serviceNames, type ThreadPlan } from "./thread-messages";
@@ -28,6 +30,7 @@ const log_owner_wait_ms = 10_000;
 const orphan_stop_wait_ms = 5_000;
 /** A thread that died may hold the log's lock, on which an orderly stop would wait for ever. */
 const failed_stop_wait_ms = 10_000;
+const without_room_poll_ms = 1_000;
 
 /** Resolves with the exit code, after everything that it started has ended. */
 export async function hostServices(hosted: NodeJS.Process): Promise<number> {
@@ -38,19 +41,19 @@ export async function hostServices(hosted: NodeJS.Process): Promise<number> {
   const supervisor = watchSupervisor(hosted);
   try {
     const plan = await Promise.race([supervisor.plan, supervisor.stopped.then(() => undefined)]);
-    if (!plan) return 0;
+    if (!plan) return services_exit_codes.stopped;
     const failed = start(plan, logger, tell, undo);
     await Promise.race([failed, supervisor.stopped]);
     await undoAll(undo);
     logger.info("services stopped");
-    return 0;
+    return services_exit_codes.stopped;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     logger.fatal({ error }, "the services can't go on");
     tell({ type: "failed", message });
     endAfter(hosted, failed_stop_wait_ms);
     await undoAll(undo).catch((failure: unknown) => logger.error({ error: failure }, "could not stop in order"));
-    return 1;
+    return isDiskFull(error) ? services_exit_codes.disk_full : services_exit_codes.failed;
   }
 }
 
@@ -105,6 +108,7 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   await log.ensureTopics(allTopics);
   const opened = await openStore(join(plan.directory, "clickhouse"), process.env, logger);
   undo.unshift(() => opened.stop());
+  undo.unshift(tellWithoutRoom(opened, tell));
   const store = connectStore(opened.login);
   const applied = await migrate(store).finally(() => store.close());
   if (applied.length > 0) logger.info({ applied }, "migrations applied");
@@ -147,8 +151,27 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   });
   logger.info({ ports }, "services ready");
   tell({ type: "ready", ports, engine_port: opened.port, assessment_id });
-  await Promise.race([opened.ended, ...[...threads.values()].map((t) => t.failed)]);
+  try {
+    await Promise.race([opened.ended, ...[...threads.values()].map((t) => t.failed)]);
+  } catch (error) {
+    // Who gave up while the engine waits for room did so for want of room.
+    const what = opened.withoutRoom();
+    if (what === undefined) throw error;
+    throw new DiskFullError(`${what}; ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
   throw new Error("the engine ended");
+}
+
+/** Tells when the engine begins and ceases to wait for room. Returns how to end that. */
+function tellWithoutRoom(opened: OpenStore, tell: (message: FromServices) => void): () => Promise<void> {
+  let told: string | undefined;
+  const timer = setInterval(() => {
+    const what = opened.withoutRoom();
+    if (what === told) return;
+    told = what;
+    tell({ type: "disk_full", what });
+  }, without_room_poll_ms);
+  return async () => clearInterval(timer);
 }
 
 /** The settings that this start decides on go before those of the environment. */

@@ -17,7 +17,8 @@ export interface HeldLock {
 export function lockFile(path: string, what: string): HeldLock {
   const own = `${process.pid} ${startTime(process.pid)}\n`;
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, own, { mode: 0o644 });
+  rmSync(draft, { force: true }); // left behind by a process that had our id
+  writeFileSync(draft, own, { mode: 0o644, flag: "wx" });
   try {
     let was_left_behind = false;
     for (let attempt = 0; attempt < attempts_max; attempt++) {

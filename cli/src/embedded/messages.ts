@@ -27,11 +27,16 @@ export type AssessmentPlan =
   /** packages: empty for all. */
   | { readonly kind: "once"; readonly id: string; readonly packages: readonly string[]; readonly duration_ms: number };
 
+/** Of the services process. */
+export const services_exit_codes = { stopped: 0, failed: 1, disk_full: 4 } as const;
+
 export type ToServices = { readonly type: "start"; readonly plan: ServicesPlan } | { readonly type: "stop" };
 
 export type FromServices =
   /** What it is doing, for the user. */
   | { readonly type: "doing"; readonly what: string }
+  /** While the engine is down for want of room on the disk: what it found no room for; undefined once it is past. */
+  | { readonly type: "disk_full"; readonly what: string | undefined }
   | { readonly type: "ready"; readonly ports: Ports; readonly engine_port: number | undefined; readonly assessment_id: string }
   /** It ends after this. */
   | { readonly type: "failed"; readonly message: string };

@@ -3,6 +3,7 @@ import type { Logger } from "@assay/runtime/logger";
 import type { Readiness } from "@assay/runtime/service";
 import { readSettings } from "@assay/runtime/settings";
 import { connectStore } from "@assay/store/client";
+import { DiskFullError } from "@assay/store/disk-full";
 import { startEngine } from "@assay/store/engine";
 import { clickhouseSettings } from "./settings";
 
@@ -11,6 +12,8 @@ export interface OpenStore {
   /** Of the engine; undefined for a server. */
   readonly port: number | undefined;
   ready(): Promise<Readiness>;
+  /** While the engine is down because the disk is full: what it found no room for. */
+  withoutRoom(): string | undefined;
   /** Rejects when the engine couldn't be kept running; never resolves before stop. */
   readonly ended: Promise<unknown>;
   stop(): Promise<void>;
@@ -26,6 +29,7 @@ export async function openStore(
   const { url, username, password } = read.settings;
   if (url !== undefined) return server({ url, username, password: password ?? "" });
   const engine = await startEngine({ directory, logger }).catch((error: unknown) => {
+    if (error instanceof DiskFullError) throw error;
     // It may have been killed while it started; what is wrong for good is wrong again.
     logger.warn({ error }, "the engine did not start, trying once more");
     return startEngine({ directory, logger });
@@ -38,6 +42,10 @@ export async function openStore(
       return state === "ready"
         ? { ready: true }
         : { ready: false, reason: `the engine is ${state}${last_error ? `: ${last_error}` : ""}` };
+    },
+    withoutRoom: () => {
+      const { disk_full, last_error } = engine.status();
+      return disk_full ? last_error : undefined;
     },
     ended: engine.ended,
     stop: () => engine.stop(),
@@ -58,6 +66,7 @@ async function server(login: OpenStore["login"]): Promise<OpenStore> {
     login,
     port: undefined,
     ready: async () => ((await store.ping()) ? { ready: true } : { ready: false, reason: `${login.url} does not answer` }),
+    withoutRoom: () => undefined,
     ended: new Promise(() => undefined),
     stop: () => store.close(),
   };

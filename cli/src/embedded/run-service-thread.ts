@@ -8,6 +8,7 @@ import type { RunningService } from "@assay/runtime/service";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { attachEmbeddedLog } from "@assay/stream/embedded-log";
 import type { Log } from "@assay/stream/log";
+import { isDiskFull } from "./disk-full";
 import { startService } from "./start-service";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
@@ -18,7 +19,8 @@ export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Pro
   const metrics = createMetrics(plan.service);
   const fail = (error: unknown) => {
     logger.fatal({ error }, "the service can't go on");
-    tell({ tag: "failed", message: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    tell({ tag: "failed", message, disk_full: isDiskFull(error) });
     port.close();
     // The thread must not live on half: what it held is given back by its end.
     process.exit(1);

@@ -7,6 +7,7 @@ import type { Logger } from "@assay/runtime/logger";
 import type { MetricsSnapshot } from "@assay/runtime/metrics";
 import { askMetrics } from "@assay/runtime/metrics-port";
 import type { Readiness } from "@assay/runtime/service";
+import { DiskFullError } from "@assay/store/disk-full";
 import { threadScript } from "./code-paths";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
@@ -45,7 +46,7 @@ export class ServiceThread {
         end(`it did not start within ${start_wait_ms_max / 1_000} s`);
         void worker.terminate();
       }, start_wait_ms_max);
-      const end = (why: string) => {
+      const end = (why: string, disk_full = false) => {
         if (over) return;
         over = true;
         clearTimeout(late);
@@ -53,7 +54,8 @@ export class ServiceThread {
         this.up = false;
         this.worker = undefined;
         this.lastFailure = why;
-        const failure = new Error(`${this.name}: ${why}`);
+        const Failure = disk_full ? DiskFullError : Error;
+        const failure = new Failure(`${this.name}: ${why}`);
         if (!wasUp) reject(failure);
         else if (!this.stopping) this.fail(failure);
       };
@@ -62,7 +64,7 @@ export class ServiceThread {
           clearTimeout(late);
           this.up = true;
           resolve(message.port);
-        } else if (message.tag === "failed") end(message.message);
+        } else if (message.tag === "failed") end(message.message, message.disk_full);
       });
       worker.on("error", (error) => end(error instanceof Error ? error.message : String(error)));
       worker.on("exit", (code) => end(`its thread ended with code ${code}`));

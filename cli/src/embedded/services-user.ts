@@ -3,12 +3,15 @@
  * that this user can read the code and reach the data; otherwise as root, with a warning that names the remedy.
  */
 import { spawnSync } from "node:child_process";
-import { constants, readFileSync } from "node:fs";
+import { constants } from "node:fs";
 import { type Io, UserError } from "../io";
+import { type Account, accountNamed } from "./accounts";
 
 export interface ServicesUser {
   /** Set where the services run as somebody else than the supervisor. */
-  readonly other: { readonly name: string; readonly uid: number; readonly gid: number } | undefined;
+  readonly other: Account | undefined;
+  /** Whom ASSAY_USER names, where that isn't root: an earlier start's services may have run as that user, also where they can't now. */
+  readonly named: Account | undefined;
   readonly warning: string | undefined;
 }
 
@@ -16,14 +19,15 @@ export const services_user_default = "nobody";
 const probe_wait_ms = 10_000;
 
 export function servicesUser(io: Pick<Io, "env" | "uid">, paths: readonly string[]): ServicesUser {
-  if (io.uid !== 0) return { other: undefined, warning: undefined };
+  if (io.uid !== 0) return as_starter;
   const name = io.env.ASSAY_USER || services_user_default;
-  if (name === "root") return { other: undefined, warning: undefined };
-  const found = account(name);
+  if (name === "root") return as_starter;
+  const found = accountNamed(name);
   if (!found) throw new UserError(`there is no user named ${name} to run the services as (ASSAY_USER)`);
   const obstacle = outOfReach(found, paths, constants.R_OK);
-  if (obstacle === undefined) return { other: found, warning: undefined };
+  if (obstacle === undefined) return { other: found, named: found, warning: undefined };
   return asRoot(
+    found,
     `${name} can't read ${obstacle}; install Assay where every user can read it, such as /opt, or name another user (ASSAY_USER)`,
   );
 }
@@ -34,20 +38,15 @@ export function reachingUser(user: ServicesUser, directory: string): ServicesUse
   const { name } = user.other;
   if (outOfReach(user.other, [directory], constants.R_OK | constants.W_OK | constants.X_OK) === undefined) return user;
   return asRoot(
+    user.named,
     `${name} can't reach ${directory}; keep the data where every user may pass, such as /var/lib/assay (--data, ASSAY_DATA_DIR), or name another user (ASSAY_USER)`,
   );
 }
 
-function asRoot(because: string): ServicesUser {
-  return { other: undefined, warning: `the services run as root, because ${because}` };
-}
+const as_starter: ServicesUser = { other: undefined, named: undefined, warning: undefined };
 
-function account(name: string): ServicesUser["other"] {
-  for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
-    const [login, , uid, gid] = line.split(":");
-    if (login === name && uid !== undefined && gid !== undefined) return { name, uid: Number(uid), gid: Number(gid) };
-  }
-  return undefined;
+function asRoot(named: Account | undefined, because: string): ServicesUser {
+  return { other: undefined, named, warning: `the services run as root, because ${because}` };
 }
 
 /** The first of the paths that the user may not use so. Asks a process of that user, so that every way in which access may be denied counts. */

@@ -2,13 +2,14 @@
  * A child process that is kept running.
  *
  *   starting ──spawned──▶ running ──ended──▶ waiting (backoff) ──▶ starting
- *      ▲                     │                  └─ restarts_max within restarts_window_ms ──▶ failed
+ *      ▲                     │                  └─ too often (restart-decision.ts) ──▶ failed
  *      └─────────────────────┴── stop() ──▶ stopping ──ended, or killed after its wait──▶ stopped
  *
  * The child holds the other end of its stdin: when this process is gone, however it went, the child sees the end of it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { LogFile } from "./log-file";
+import { afterEnd, no_restarts, restarts_max, restarts_window_ms } from "./restart-decision";
 
 export interface ChildPlan {
   readonly name: string;
@@ -24,14 +25,19 @@ export interface ChildPlan {
   /** After each start, before anything is heard from it. */
   readonly onStart?: (child: ChildProcess) => void;
   readonly onMessage?: (message: unknown) => void;
-  /** It ended without being asked to; it is started again after wait_ms. */
-  readonly onRestart: (how: string, wait_ms: number) => void;
+  /** Whether it ended for want of room on the disk; code: its exit code. Then it is started again without limit. */
+  readonly endedWithoutRoom?: (code: number | null) => boolean;
+  /** It ended without being asked to. */
+  readonly onRestart: (how: string, restart: Restart) => void;
 }
 
-export const restarts_max = 10;
-export const restarts_window_ms = 600_000;
-const backoff_first_ms = 500;
-const backoff_max_ms = 15_000;
+export interface Restart {
+  /** Until it is started again. */
+  readonly wait_ms: number;
+  /** Ends in a row for want of room on the disk, with this one; 0: it ended of something else. */
+  readonly without_room: number;
+}
+
 /** Kept of what it last wrote to its log, for the error. */
 const last_words_bytes_max = 2_000;
 
@@ -42,7 +48,8 @@ export class SupervisedChild {
   private exited: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
   private stopping = false;
-  private restartedAt: number[] = [];
+  private restarts = no_restarts;
+  private waiting: Restart | undefined;
   private lastWords = "";
   private fail: (error: Error) => void = () => undefined;
 
@@ -56,6 +63,11 @@ export class SupervisedChild {
 
   get pid(): number | undefined {
     return this.child?.pid;
+  }
+
+  /** While it waits for room on the disk. */
+  get waits_for_room(): boolean {
+    return this.waiting !== undefined && this.waiting.without_room > 0;
   }
 
   async stop(): Promise<void> {
@@ -77,6 +89,8 @@ export class SupervisedChild {
 
   private start(): void {
     const { plan } = this;
+    const started_at = Date.now();
+    this.waiting = undefined;
     const [file = "", ...args] = plan.command;
     const child = spawn(file, args, {
       stdio: plan.onMessage ? ["pipe", "pipe", "pipe", "ipc"] : ["pipe", "pipe", "pipe"],
@@ -96,29 +110,31 @@ export class SupervisedChild {
     if (plan.onMessage) child.on("message", plan.onMessage);
     this.exited = new Promise((resolve) => {
       let over = false;
-      const end = (how: string) => {
+      const end = (how: string, code: number | null) => {
         if (over) return;
         over = true;
         this.child = undefined;
         resolve();
-        if (!this.stopping) this.restart(how);
+        if (!this.stopping) this.restart(how, code, started_at);
       };
-      child.once("error", (error) => end(error.message));
-      child.once("close", (code, signal) => end(signal ? `killed by ${signal}` : `exit code ${code}`));
+      child.once("error", (error) => end(error.message, null));
+      child.once("close", (code, signal) => end(signal ? `killed by ${signal}` : `exit code ${code}`, code));
     });
     plan.onStart?.(child);
   }
 
-  private restart(how: string): void {
+  private restart(how: string, code: number | null, started_at: number): void {
     const now = Date.now();
-    this.restartedAt = [...this.restartedAt.filter((at) => now - at < restarts_window_ms), now];
-    if (this.restartedAt.length > restarts_max) {
+    const disk_full = this.plan.endedWithoutRoom?.(code) === true;
+    const next = afterEnd(this.restarts, { disk_full, ran_ms: now - started_at }, now);
+    if (next === undefined) {
       this.fail(new ChildFailedError(this.plan, how, this.lastWords));
       return;
     }
-    const wait_ms = Math.min(backoff_max_ms, backoff_first_ms * 2 ** (this.restartedAt.length - 1));
-    this.plan.onRestart(how, wait_ms);
-    this.timer = setTimeout(() => this.start(), wait_ms);
+    this.restarts = next.restarts;
+    this.waiting = { wait_ms: next.wait_ms, without_room: next.restarts.without_room };
+    this.plan.onRestart(how, this.waiting);
+    this.timer = setTimeout(() => this.start(), next.wait_ms);
   }
 }
 

@@ -18,6 +18,6 @@ export type ToThread = { readonly tag: "stop" } | { readonly tag: "ready_request
 export type FromThread =
   /** port: of a service that listens. */
   | { readonly tag: "started"; readonly port: number | undefined }
-  | { readonly tag: "failed"; readonly message: string }
+  | { readonly tag: "failed"; readonly message: string; readonly disk_full: boolean }
   | { readonly tag: "stopped" }
   | { readonly tag: "readiness"; readonly id: number; readonly readiness: Readiness };

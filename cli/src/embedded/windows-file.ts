@@ -2,7 +2,7 @@
  * The length of windows is a property of the data, not of a start: open windows, the parts in the store and an audit hang on it. So the
  * first start writes it down, and a later one with another length is refused.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { UserError } from "../io";
 
 export interface Windows {
@@ -19,7 +19,8 @@ export function keepWindows(file: string, windows: Windows): void {
     );
   }
   if (kept?.lateness_ms === windows.lateness_ms) return;
-  writeFileSync(`${file}.new`, `${JSON.stringify(windows)}\n`, { mode: 0o600 });
+  rmSync(`${file}.new`, { force: true }); // left behind by a start that was killed
+  writeFileSync(`${file}.new`, `${JSON.stringify(windows)}\n`, { mode: 0o600, flag: "wx" });
   renameSync(`${file}.new`, file);
 }
 

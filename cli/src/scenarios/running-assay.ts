@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { readSecret } from "../embedded/ownership";
 
 export interface AssayPorts {
   readonly report_api: number;
@@ -59,10 +60,10 @@ export class RunningAssay {
     return `http://127.0.0.1:${this.ports.metrics}`;
   }
   key(): string {
-    return readFileSync(join(this.data, "report-api.key"), "utf8").trim();
+    return readSecret(join(this.data, "report-api.key"), process.getuid?.() ?? -1);
   }
   enrolSecret(): string {
-    return readFileSync(join(this.data, "enrolment.secret"), "utf8").trim();
+    return readSecret(join(this.data, "enrolment.secret"), process.getuid?.() ?? -1);
   }
 
   /** Resolves when /ready says so; rejects when the process ended or the time is over. */

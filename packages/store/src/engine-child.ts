@@ -11,7 +11,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DataType, load, open } from "ffi-rs";
 import { repairDeduplicationLogs } from "./deduplication-logs";
-import { type EngineOrder, exit_code_in_use } from "./engine-settings";
+import { isOutOfRoom } from "./disk-full";
+import { type EngineOrder, exit_code_disk_full, exit_code_in_use } from "./engine-settings";
 
 /** ClickHouse's library ships for these only. */
 const platforms = ["linux-x64-gnu", "linux-arm64-gnu", "darwin-x64", "darwin-arm64"];
@@ -37,17 +38,18 @@ function run(directory: string, order: EngineOrder): void {
   if (owner !== undefined) fail(`in use by the engine process ${owner}`, exit_code_in_use);
   forbidCoreDumps();
   const config = join(directory, "config.xml");
+  const data = join(directory, "data");
   replaceFile(config, order.config_xml);
   replaceFile(join(directory, "users.xml"), order.users_xml);
-  mkdirSync(join(directory, "data"), { recursive: true });
-  const withdrawn = repairDeduplicationLogs(join(directory, "data"));
+  inRoom(data, () => mkdirSync(data, { recursive: true }));
+  const withdrawn = inRoom(data, () => repairDeduplicationLogs(data));
   if (withdrawn > 0) process.stderr.write(`withdrew ${withdrawn} deduplication tokens of unfinished inserts\n`);
 
   open({ library: "chdb", path: library });
   const command = [
     "clickhouse-local",
     `--config-file=${config}`,
-    `--path=${join(directory, "data")}`,
+    `--path=${data}`,
     `--http_port=${order.port}`,
     "--listen_host=127.0.0.1",
     "--query",
@@ -101,13 +103,13 @@ function findLibrary(): string {
  * process id when another has it.
  */
 function lock(file: string): string | undefined {
-  const descriptor = openSync(file, "a+", 0o600);
+  const descriptor = inRoom(file, () => openSync(file, "a+", 0o600));
   const exclusive_now = 2 | 4;
   if (callC("flock", [DataType.I32, DataType.I32], [descriptor, exclusive_now]) !== 0) {
     return readFileSync(file, "utf8").trim() || "(starting)";
   }
   truncateSync(file);
-  writeSync(descriptor, `${process.pid}\n`);
+  inRoom(file, () => writeSync(descriptor, `${process.pid}\n`));
   return undefined;
 }
 
@@ -123,6 +125,18 @@ function callC(name: string, types: DataType[], values: unknown[]): number {
 }
 
 function replaceFile(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  inRoom(file, () => {
+    writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  });
+}
+
+/** A full disk ends this process with its own exit code: it is no fault of the engine. */
+function inRoom<Result>(path: string, write: () => Result): Result {
+  try {
+    return write();
+  } catch (error) {
+    if (!isOutOfRoom(error)) throw error;
+    fail(`the disk is full: no room for ${path}`, exit_code_disk_full);
+  }
 }

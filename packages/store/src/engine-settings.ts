@@ -27,6 +27,8 @@ export interface EngineOrder {
 
 /** How that process says that another one has the directory. */
 export const exit_code_in_use = 3;
+/** How it says that it found no room for its files. */
+export const exit_code_disk_full = 4;
 
 const server_memory_bytes = 1_073_741_824;
 const query_memory_bytes = 700_000_000;

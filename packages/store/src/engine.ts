@@ -2,7 +2,7 @@
  * The embedded ClickHouse: a child process that serves HTTP on a loopback port, guarded by generated passwords.
  *
  *   starting → ready → (dies) → waiting → starting → ready …
- *   starting | ready | waiting → stopped (stop()), or → failed (restarts_max deaths in a row)
+ *   starting | ready | waiting → stopped (stop()), or → failed (restarts_max deaths in a row; those on a full disk don't count)
  *
  * Port and passwords stay the same over restarts, so clients only have to try again. The child ends with this process, however that ends.
  */
@@ -13,8 +13,18 @@ import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DiskFullError, isOutOfRoom, saysOutOfRoom } from "./disk-full";
 import { type Connection, keepConnection, type Owner, openConnection } from "./engine-credentials";
-import { type Challenge, configXml, type EngineOrder, exit_code_in_use, type Login, usersXml } from "./engine-settings";
+import { afterDeath, no_deaths, restarts_max } from "./engine-restarts";
+import {
+  type Challenge,
+  configXml,
+  type EngineOrder,
+  exit_code_disk_full,
+  exit_code_in_use,
+  type Login,
+  usersXml,
+} from "./engine-settings";
 
 export interface EngineOptions {
   /** Made when missing, for the owner only; everything of the engine stands in it. */
@@ -54,16 +64,26 @@ export interface EngineStatus {
   readonly restarts: number;
   /** How the last one died. */
   readonly last_error: string | undefined;
+  /** Whether it is down because the disk is full; it is tried again until there is room. */
+  readonly disk_full: boolean;
 }
 
-/** Resolves when the engine answers. */
+/** Resolves when the engine answers. Rejects with a DiskFullError where its files find no room. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const directory = resolve(options.directory);
-  prepareDirectory(directory, options.owner);
-  const kept = openConnection(directory, options.owner);
+  const kept = inRoom(directory, () => {
+    prepareDirectory(directory, options.owner);
+    return openConnection(directory, options.owner);
+  });
   const { process: first, port } = await startFirst(options, directory, kept);
   const connection = { ...kept, port };
-  if (port !== kept.port) keepConnection(directory, connection, options.owner);
+  try {
+    if (port !== kept.port) inRoom(directory, () => keepConnection(directory, connection, options.owner));
+  } catch (error) {
+    first.end();
+    await first.gone;
+    throw error;
+  }
   return supervise(first, connection, options.logger, () => launch(directory, connection, options));
 }
 
@@ -75,11 +95,6 @@ const in_use_pause_ms = 200;
 /** A large store needs time to load its parts. */
 const ready_wait_ms = 120_000;
 const ready_pause_ms = 25;
-const restart_pause_min_ms = 100;
-const restart_pause_max_ms = 10_000;
-const restarts_max = 10;
-/** Deaths count as in a row unless it ran this long between them. */
-const healthy_ms = 60_000;
 const stop_inserts_wait_ms = 10_000;
 const stop_inserts_pause_ms = 50;
 const kill_wait_ms = 2_000;
@@ -105,7 +120,8 @@ async function startFirst(
       attempt += 1;
       port = await freePort();
     } else {
-      throw new Error(describe(outcome, directory, port));
+      const Failure = outcome.reason === "disk_full" ? DiskFullError : Error;
+      throw new Failure(describe(outcome, directory, port));
     }
   }
 }
@@ -114,6 +130,7 @@ function describe(death: Death, directory: string, port: number): string {
   if (death.reason === "directory_in_use") return `the engine's directory ${directory} is ${death.detail}; stop that one first`;
   if (death.reason === "port_in_use")
     return `port ${port} on 127.0.0.1, where the engine should listen, is in use by another process`;
+  if (death.reason === "disk_full") return `the engine in ${directory} can't start, because ${death.detail}`;
   return `the engine in ${directory} didn't start: ${death.detail}`;
 }
 
@@ -122,35 +139,39 @@ function supervise(first: EngineProcess, connection: Connection, logger: EngineL
   let state: EngineStatus["state"] = "ready";
   let restarts = 0;
   let last_error: string | undefined;
+  let disk_full = false;
   const stopping = new AbortController();
 
   const run = async (): Promise<void> => {
-    let deaths_in_row = 0;
-    let pause_ms = restart_pause_min_ms;
+    let deaths = no_deaths;
+    let ready_at = Date.now();
     for (;;) {
-      const ready_at = Date.now();
       const death = await current.gone;
       if (stopping.signal.aborted) return;
-      if (state === "ready" && Date.now() - ready_at >= healthy_ms) {
-        deaths_in_row = 0;
-        pause_ms = restart_pause_min_ms;
-      }
-      deaths_in_row += 1;
+      const ready_ms = state === "ready" ? Date.now() - ready_at : 0;
       restarts += 1;
       last_error = death.detail;
-      if (deaths_in_row > restarts_max) {
+      disk_full = death.reason === "disk_full";
+      const next = afterDeath(deaths, { disk_full, ready_ms });
+      if (next === undefined) {
         state = "failed";
-        throw new Error(`the engine died ${deaths_in_row} times in a row, the last time: ${death.detail}`);
+        throw new Error(`the engine died ${restarts_max + 1} times in a row, the last time: ${death.detail}`);
       }
       state = "waiting";
-      logger.warn({ death: death.detail, pause_ms, deaths_in_row, restarts_max }, "engine died, starting it again");
+      deaths = next.deaths;
+      const { pause_ms } = next;
+      logger.warn(
+        { death: death.detail, pause_ms, deaths_in_row: deaths.in_row, restarts_max },
+        disk_full ? "the disk is full, the engine waits for room" : "engine died, starting it again",
+      );
       await sleep(pause_ms, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
-      pause_ms = Math.min(pause_ms * 2, restart_pause_max_ms);
       state = "starting";
       current = relaunch();
       if ((await current.ready) === undefined && !stopping.signal.aborted) {
         state = "ready";
+        disk_full = false;
+        ready_at = Date.now();
         logger.info({ pid: current.pid, port: connection.port }, "engine is ready again");
       }
     }
@@ -175,7 +196,7 @@ function supervise(first: EngineProcess, connection: Connection, logger: EngineL
     ...connection.writer,
     reader: connection.reader,
     ended,
-    status: () => ({ state, pid: current.pid, restarts, last_error }),
+    status: () => ({ state, pid: current.pid, restarts, last_error, disk_full }),
     stop() {
       stopped ??= stop();
       return stopped;
@@ -184,7 +205,7 @@ function supervise(first: EngineProcess, connection: Connection, logger: EngineL
 }
 
 interface Death {
-  readonly reason: "directory_in_use" | "port_in_use" | "other";
+  readonly reason: "directory_in_use" | "port_in_use" | "disk_full" | "other";
   readonly detail: string;
 }
 
@@ -239,8 +260,11 @@ function watchDeath(child: ChildProcess, logger: EngineLogger): Promise<Death> {
     child.once("error", (error) => resolve({ reason: "other", detail: error.message }));
     child.once("close", (code, signal) => {
       const said = last_lines.join(" ").trim();
+      const no_room = last_lines.find(saysOutOfRoom);
       const detail = said === "" ? `ended by ${signal ?? `exit code ${code}`}` : said;
       if (code === exit_code_in_use) resolve({ reason: "directory_in_use", detail });
+      else if (code === exit_code_disk_full) resolve({ reason: "disk_full", detail });
+      else if (no_room !== undefined) resolve({ reason: "disk_full", detail: `the disk is full: ${no_room}` });
       else if (said.includes("Address already in use")) resolve({ reason: "port_in_use", detail });
       else resolve({ reason: "other", detail });
     });
@@ -311,6 +335,17 @@ function prepareDirectory(directory: string, owner: Owner | undefined): void {
     if (owner !== undefined) fchownSync(handle, owner.uid, owner.gid);
   } finally {
     closeSync(handle);
+  }
+}
+
+function inRoom<Result>(directory: string, write: () => Result): Result {
+  try {
+    return write();
+  } catch (error) {
+    if (!isOutOfRoom(error)) throw error;
+    throw new DiskFullError(`the engine in ${directory} can't start, because the disk is full: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { startEngine } from "../src/engine";
@@ -162,6 +163,31 @@ describe("life", () => {
     } finally {
       await new Promise((resolve) => other.close(resolve));
     }
+  });
+
+  const mountable = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "tmpfs", tmpdir()]).status === 0;
+  const itWithMounts = mountable ? it : it.skip;
+
+  itWithMounts("waits for room on a full disk, and says so (needs the right to mount a small file system)", () => {
+    const script = 'mount -t tmpfs -o size=64m tmpfs "$1" && exec "$2" "$3" "$1"';
+    const directory = engines.directory();
+    const program = join(__dirname, "fixtures/full-disk.js");
+    const { stdout } = spawnSync("unshare", ["-rm", "sh", "-c", script, "sh", directory, process.execPath, program], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const { waited, ready, refused, said } = JSON.parse(stdout);
+    const no_room = `the disk is full: no room for ${directory}/engine/config.xml`;
+    expect(waited).toMatchObject({ disk_full: true, last_error: no_room });
+    expect(ready).toMatchObject({ disk_full: false, state: "ready" });
+    expect(refused).toBe(`DiskFullError: the engine in ${directory}/engine can't start, because ${no_room}`);
+    expect(said).toContainEqual({
+      message: "the disk is full, the engine waits for room",
+      death: no_room,
+      pause_ms: 200,
+      deaths_in_row: 1, // the one that was killed
+      restarts_max: 10,
+    });
   });
 
   it("says what is wrong when it can't start", async () => {

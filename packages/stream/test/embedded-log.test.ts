@@ -87,6 +87,11 @@ describe("the embedded log", () => {
     return { child, lines };
   }
 
+  it("names no setting for the count of partitions, since there is none", async () => {
+    await (await open({ partitions: 4 })).close();
+    await expect(open({ partitions: 6 })).rejects.toThrow(/has 4 partitions and 6 are asked for\. (?!.*ASSAY_)/s);
+  });
+
   describe("killed with -9 while it appends", () => {
     it("has every record that it acknowledged, and of each append all or nothing", async () => {
       const log = await open();

@@ -73,9 +73,9 @@ function readAll(environment: Environment): StoredTopic[] {
 
 function countDiffers(existing: StoredTopic, wanted: number, directory: string): string {
   return (
-    `topic ${existing.name} has ${existing.partitions} partitions and ${wanted} are asked for (ASSAY_PARTITIONS). ` +
-    `The count is fixed when a topic is created. To go on, set ASSAY_PARTITIONS=${existing.partitions}. ` +
-    "To change it: stop the agents, wait until every stage has caught up (assay audit), stop Assay, " +
-    `move ${directory} away, start Assay with the new count, start the agents.`
+    `topic ${existing.name} has ${existing.partitions} partitions and ${wanted} are asked for. ` +
+    "The count is fixed when a topic is created, and no setting changes it: another version of Assay made this log. To go on, use that one. " +
+    "To change it: with that one stop the agents, wait a few minutes, stop Assay, see that assay audit has nothing pending, " +
+    `move ${directory} away; then start this one, and the agents.`
   );
 }
