@@ -47,6 +47,11 @@ export async function migrate(store: Store, options: MigrateOptions = {}): Promi
   return done;
 }
 
+/** The server is there, and doesn't have this version's tables yet. */
+export class NotMigratedError extends Error {
+  override readonly name = "NotMigratedError";
+}
+
 /** For who may write but not migrate: rejects, saying what to do, unless the server is new enough and has this version's tables. */
 export async function requireMigrated(store: Store): Promise<void> {
   await requireVersion(store);
@@ -56,7 +61,7 @@ export async function requireMigrated(store: Store): Promise<void> {
   refuseUnknown(migrations, applied);
   const names = missing(migrations, applied).map((migration) => migration.name);
   if (names.length === 0) return;
-  throw new Error(`the store's tables lack ${names.join(", ")}: migrate it first, as a user who may (assay setup)`);
+  throw new NotMigratedError(`the store's tables lack ${names.join(", ")}: migrate it first, as a user who may (assay setup)`);
 }
 
 interface Migration {
