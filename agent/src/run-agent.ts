@@ -25,6 +25,7 @@ import { createClock } from "./deliver/clock";
 import { DropCounts } from "./deliver/drop-counts";
 import { Events } from "./deliver/events";
 import { IngestClient } from "./deliver/ingest-client";
+import { IngestDelivery } from "./deliver/ingest-delivery";
 import type { AgentLogger } from "./deliver/logger";
 import { Sender } from "./deliver/sender";
 import { Spool } from "./deliver/spool";
@@ -81,21 +82,25 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
     const spool = new Spool({ folder: join(config.state, "spool"), bytes_max: config.spool_bytes_max, codec, drops, logger });
 
     const sender = new Sender({
-      client: new IngestClient({
-        url: config.ingest_url,
-        request_wait_ms: config.request_wait_ms,
-        ca: config.ingest_ca === undefined ? undefined : readFileSync(config.ingest_ca, "utf8"),
-        own,
+      delivery: new IngestDelivery({
+        client: new IngestClient({
+          url: config.ingest_url,
+          request_wait_ms: config.request_wait_ms,
+          ca: config.ingest_ca === undefined ? undefined : readFileSync(config.ingest_ca, "utf8"),
+          own,
+        }),
+        state,
+        codec,
+        logger,
+        host_id,
+        host_name,
+        agent_version,
+        secret: config.enrol_secret,
+        now,
       }),
       spool,
-      state,
-      codec,
       drops,
       logger,
-      host_id,
-      host_name,
-      agent_version,
-      secret: config.enrol_secret,
       retry: { first_ms: config.retry_first_ms, max_ms: config.retry_max_ms },
       now,
       random: surroundings.random ?? Math.random,

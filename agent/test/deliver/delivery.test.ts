@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { OwnConnections } from "@assay/agent/collect/excluded";
 import { DropCounts } from "@assay/agent/deliver/drop-counts";
 import { IngestClient } from "@assay/agent/deliver/ingest-client";
+import { IngestDelivery } from "@assay/agent/deliver/ingest-delivery";
 import { Sender } from "@assay/agent/deliver/sender";
 import { Spool } from "@assay/agent/deliver/spool";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
@@ -95,19 +96,24 @@ function delivery({
   const logger = { info: note, warn: note, error: note };
   const spool = new Spool({ folder: join(folder, "spool"), bytes_max, codec, drops, logger });
   let time = 10_000;
+  const now = () => ++time;
   const sender = new Sender({
-    client: new IngestClient({ url: server.url, request_wait_ms, ca: undefined, own: new OwnConnections(Date.now) }),
+    delivery: new IngestDelivery({
+      client: new IngestClient({ url: server.url, request_wait_ms, ca: undefined, own: new OwnConnections(Date.now) }),
+      state,
+      codec,
+      logger,
+      host_id: "host-1",
+      host_name: "h",
+      agent_version: "0",
+      secret: secret === "" ? undefined : secret,
+      now,
+    }),
     spool,
-    state,
-    codec,
     drops,
     logger,
-    host_id: "host-1",
-    host_name: "h",
-    agent_version: "0",
-    secret: secret === "" ? undefined : secret,
     retry: { first_ms, max_ms: 20 },
-    now: () => ++time,
+    now,
     random: () => 0.5,
   });
   senders.push(sender);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { OwnConnections } from "@assay/agent/collect/excluded";
 import { DropCounts } from "@assay/agent/deliver/drop-counts";
 import { IngestClient } from "@assay/agent/deliver/ingest-client";
+import { IngestDelivery } from "@assay/agent/deliver/ingest-delivery";
 import { Sender } from "@assay/agent/deliver/sender";
 import { Spool } from "@assay/agent/deliver/spool";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
@@ -32,16 +33,20 @@ function agent(secret = enrol_secret) {
   const logger = { info: note, warn: note, error: note };
   const spool = new Spool({ folder: join(folder, "spool"), bytes_max: 1e9, codec, drops, logger });
   const started = new Sender({
-    client: new IngestClient({ url: ingest.url, request_wait_ms: 2_000, ca: undefined, own: new OwnConnections(Date.now) }),
+    delivery: new IngestDelivery({
+      client: new IngestClient({ url: ingest.url, request_wait_ms: 2_000, ca: undefined, own: new OwnConnections(Date.now) }),
+      state: StateFolder.open(folder),
+      codec,
+      logger,
+      host_id,
+      host_name: "one",
+      agent_version: "0.1.0",
+      secret,
+      now: Date.now,
+    }),
     spool,
-    state: StateFolder.open(folder),
-    codec,
     drops,
     logger,
-    host_id,
-    host_name: "one",
-    agent_version: "0.1.0",
-    secret,
     retry: { first_ms: 20, max_ms: 150 },
     now: Date.now,
     random: () => 0.5,
