@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { StateFolder } from "@assay/agent/deliver/state-folder";
 import { isOutOfRoom } from "@assay/store/disk-full";
 import { type Io, UserError } from "../io";
+import { onKafka } from "../distributed/settings";
 import { agentScript, codePaths, rulesDirectory, servicesScript } from "./code-paths";
 import { type DataDirectory, giveToServices, prepareDataDirectory, secretIn, sha256 } from "./data-directory";
 import { hasNoRoom } from "./disk-full";
@@ -99,6 +100,7 @@ async function start(options: EmbeddedOptions): Promise<Embedded> {
       log_bytes_max: settings.log_bytes_max,
       rules_directory,
       host_id,
+      shares_log: onKafka(io.env),
       enrolment_secret,
       api_key_sha256: sha256(api_key),
       ports: options.ports,
@@ -183,7 +185,10 @@ class Services {
       log: this.log,
       stop_wait_ms: services_stop_wait_ms,
       askToStop: (child) => void child.send({ type: "stop" } satisfies ToServices, () => undefined),
-      onStart: (child) => void child.send({ type: "start", plan } satisfies ToServices, () => undefined),
+      onStart: (child) => {
+        failure = undefined;
+        child.send({ type: "start", plan } satisfies ToServices, () => undefined);
+      },
       onMessage: (message) => {
         const told = message as FromServices;
         if (told.type === "doing" && settle) options.onNotice(told.what);
@@ -195,7 +200,6 @@ class Services {
           if (this.trouble === undefined) options.onNotice("there is room on the disk again for the ClickHouse engine");
         }
         if (told.type !== "ready") return;
-        failure = undefined;
         this.trouble = undefined;
         // Whoever knows the ports goes on with them after a restart.
         plan = { ...plan, ports: told.ports };
