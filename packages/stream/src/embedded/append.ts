@@ -1,7 +1,7 @@
 /** Appends records: checked and framed before the transaction, placed and written inside it. */
 import { topics } from "@assay/schemas/topics";
 import { type Appended, LogFullError, type NewRecord, RecordTooLargeError } from "../log";
-import { partitionOfKey } from "../partitioner";
+import { choosePartition } from "../partitioner";
 import type { Environment } from "./environment";
 import {
   type Frame,
@@ -38,7 +38,7 @@ export function prepareRecords(table: TopicTable, records: readonly NewRecord[],
     checkRecord(topic, frame);
     const bytes = frameBytes(frame);
     total += bytes;
-    return { topic, partition: choosePartition(topic, record, key), frame, bytes };
+    return { topic, partition: choosePartition(record, key, topic.partitions), frame, bytes };
   });
   if (total > append_bytes_max) {
     throw new RecordTooLargeError(`${records.length} records of ${total} bytes in one append; at most ${append_bytes_max} bytes`);
@@ -132,15 +132,4 @@ function checkRecord(topic: StoredTopic, frame: Frame): void {
   } else if (key_bytes === 0) {
     throw new Error(`a record without a key for ${topic.name}, which is compacted by key`);
   }
-}
-
-function choosePartition(topic: StoredTopic, record: NewRecord, key: Buffer | null): number {
-  if (record.partition !== undefined) {
-    if (!Number.isInteger(record.partition) || record.partition < 0 || record.partition >= topic.partitions) {
-      throw new Error(`partition ${record.partition} of ${topic.name}, which has ${topic.partitions}`);
-    }
-    return record.partition;
-  }
-  const chosen_by = record.partition_key ?? key;
-  return chosen_by === null ? 0 : partitionOfKey(chosen_by, topic.partitions);
 }

@@ -1,0 +1,254 @@
+/**
+ * Pulls the records of the assigned partitions: when asked and nothing is in hand, one fetch to each leader of all partitions that it
+ * leads, which waits at the broker for fetch_wait_ms where there is nothing. So there is at most one answer in hand for each partition,
+ * and nothing is fetched while the stage works off what is.
+ */
+
+import type { KafkaLogLogger } from "../kafka-log";
+import type { LogRecord } from "../log";
+import type { TopicPartition } from "./assignment";
+import {
+  earliest_offset,
+  end_offset,
+  errorOfCode,
+  type Fetched,
+  isTransient,
+  type KafkaClient,
+  request_ms,
+  transient,
+} from "./client";
+import { placeOf } from "./member";
+import { GivenUpError, type Patience, type Trouble, withinTime } from "./patience";
+import { offset_out_of_range } from "./reader";
+import { RecordSet } from "./record-set";
+
+export const fetch_wait_ms = 500;
+/** Of one answer, and of one partition in it: it stays in memory, as compressed as it is in the log, until it is worked off. */
+export const fetch_bytes_max = 8_388_608;
+export const partition_fetch_bytes_max = 2_097_152;
+/** Records are there and the broker doesn't give them, or it doesn't answer, for this long: then all connections are made anew. */
+export const stall_ms = 30_000;
+
+export interface FetcherOptions {
+  readonly group: string;
+  readonly retry_wait_ms: number;
+  readonly logger: KafkaLogLogger | undefined;
+  /** There is something to take, or something has failed. */
+  readonly onNews: () => void;
+  /** No progress: connections were ended; the member should join again. */
+  readonly onStall: () => void;
+}
+
+export interface Taken extends TopicPartition {
+  readonly records: readonly LogRecord[];
+  readonly end: number;
+}
+
+export class Fetcher {
+  private partitions = new Map<string, FetchedPartition>();
+  /** Partitions with something in hand; the next to be taken from is first. */
+  private ready: FetchedPartition[] = [];
+  /** Leaders that have a fetch of ours, and partitions whose offset is being looked up. */
+  private readonly asked = new Set<number>();
+  private failure: unknown;
+  private trouble: Trouble | undefined;
+  private tries = 0;
+  private closed = false;
+
+  constructor(
+    private readonly client: KafkaClient,
+    private readonly patience: Patience,
+    private readonly options: FetcherOptions,
+  ) {}
+
+  /** Instead of the partitions before. */
+  assign(partitions: readonly (TopicPartition & { readonly position: number })[]): void {
+    this.ready = [];
+    this.partitions = new Map(partitions.map((partition) => [placeOf(partition), new FetchedPartition(partition)]));
+  }
+
+  seek(place: TopicPartition, position: number): void {
+    const partition = this.partitions.get(placeOf(place));
+    if (!partition) return;
+    partition.position = position;
+    partition.set = undefined;
+    this.ready = this.ready.filter((other) => other !== partition);
+  }
+
+  setPaused(place: TopicPartition, paused: boolean): void {
+    const partition = this.partitions.get(placeOf(place));
+    if (partition) partition.paused = paused;
+  }
+
+  /** The next records in hand, if there are any. Throws what fetching has failed of for good. */
+  take(records_max: number): Taken | undefined {
+    if (this.failure !== undefined) throw this.failure;
+    for (;;) {
+      const at = this.ready.findIndex(({ paused }) => !paused);
+      const partition = at < 0 ? undefined : this.ready.splice(at, 1)[0];
+      const set = partition?.set;
+      if (!partition || !set) return undefined;
+      const records = set.take(records_max);
+      partition.position = set.next_offset;
+      if (set.isOver) partition.set = undefined;
+      else this.ready.push(partition);
+      if (records.length > 0) return { ...partition.of, records, end: partition.end };
+    }
+  }
+
+  /** Fetches where nothing is in hand and no fetch is under way. */
+  ask(): void {
+    if (this.closed || this.failure !== undefined || this.ready.some(({ paused }) => !paused)) return;
+    const by_leader = new Map<number, FetchedPartition[]>();
+    let leaderless = false;
+    for (const partition of this.partitions.values()) {
+      if (partition.paused || partition.set || partition.relocating) continue;
+      const leader = this.client.leader(partition.of.topic, partition.of.partition);
+      if (leader === undefined) leaderless = true;
+      else by_leader.set(leader, [...(by_leader.get(leader) ?? []), partition]);
+    }
+    for (const [leader, partitions] of by_leader) {
+      if (!this.asked.has(leader)) void this.fetch(leader, partitions);
+    }
+    if (leaderless && !this.asked.has(no_leader)) void this.recover(transient("a partition has no leader"), no_leader);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.assign([]);
+    if (this.trouble) this.patience.end(this.trouble);
+  }
+
+  private async fetch(leader: number, partitions: readonly FetchedPartition[]): Promise<void> {
+    this.asked.add(leader);
+    const places = partitions.map(({ of, position }) => ({ ...of, offset: position }));
+    try {
+      const limits = { wait_ms: fetch_wait_ms, bytes_max: fetch_bytes_max, partition_bytes_max: partition_fetch_bytes_max };
+      const answers = await withinTime(this.client.fetch(leader, places, limits), request_ms + stall_ms); // kafkajs ends it sooner, as a rule
+      let problem: unknown;
+      for (const answer of answers) problem = this.receive(answer) ?? problem;
+      if (problem === undefined) this.settle();
+      else await this.recover(problem, leader);
+    } catch (error) {
+      await this.recover(error, leader);
+    } finally {
+      this.asked.delete(leader);
+      if (!this.closed) this.options.onNews();
+    }
+  }
+
+  /** Returns a problem that learning leaders anew may mend. */
+  private receive(answer: Fetched): unknown {
+    const partition = this.partitions.get(placeOf(answer));
+    if (!partition || partition.position !== answer.offset || partition.set) return undefined; // sought or dealt out elsewhere meanwhile
+    if (answer.error_code === offset_out_of_range) {
+      void this.relocate(partition);
+      return undefined;
+    }
+    if (answer.error_code !== 0) {
+      const error = errorOfCode(answer.error_code);
+      if (!isTransient(error)) this.fail(error);
+      return error;
+    }
+    partition.end = Math.max(answer.end, answer.offset);
+    if (answer.bytes.length > 0) {
+      partition.set = new RecordSet(answer.topic, answer.partition, answer.offset, answer.bytes);
+      this.ready.push(partition);
+      partition.stalled_since = undefined;
+    } else if (answer.end > answer.offset) {
+      partition.stalled_since ??= performance.now();
+      if (performance.now() - partition.stalled_since > stall_ms) void this.stall(partition);
+    } else partition.stalled_since = undefined;
+    return undefined;
+  }
+
+  private async stall(partition: FetchedPartition): Promise<void> {
+    const { of, position, end } = partition;
+    partition.stalled_since = undefined;
+    this.options.logger?.error(
+      { ...of, group: this.options.group, position, end, stall_ms },
+      "no records come, though there are some: all connections are made anew",
+    );
+    await this.client.reset("no progress").catch(() => undefined); // they are made anew in any case
+    this.options.onStall();
+  }
+
+  /** The records at the position are gone, or were never there. */
+  private async relocate(partition: FetchedPartition): Promise<void> {
+    const { client, options } = this;
+    const { topic, partition: number } = partition.of;
+    const { position } = partition;
+    partition.relocating = true;
+    try {
+      const earliest = await client.offsets(topic, number, earliest_offset);
+      const end = await client.offsets(topic, number, end_offset);
+      if (partition.position !== position || (position >= earliest && position <= end)) return;
+      const fields = { topic, partition: number, group: options.group, position, earliest, end };
+      if (position < earliest)
+        options.logger?.error(fields, "records were dropped before they were read: reading goes on at the earliest");
+      else
+        options.logger?.error(
+          fields,
+          "the partition ends before the position, so it has lost records: reading goes on at its end",
+        );
+      partition.position = position < earliest ? earliest : end;
+    } catch (error) {
+      await this.recover(error, no_leader);
+    } finally {
+      partition.relocating = false;
+      if (!this.closed) options.onNews();
+    }
+  }
+
+  /** Pauses and learns leaders anew; gives up after retry_wait_ms without an answer in between. */
+  private async recover(error: unknown, leader: number): Promise<void> {
+    if (this.closed) return;
+    if (!isTransient(error)) {
+      this.fail(error);
+      return;
+    }
+    const what = `reading as the group ${this.options.group}`;
+    this.trouble ??= this.patience.begin(what);
+    this.patience.tell(this.trouble, error);
+    const away_ms = performance.now() - this.trouble.since;
+    if (away_ms >= this.options.retry_wait_ms) {
+      this.fail(new GivenUpError(what, away_ms, this.options.retry_wait_ms, error));
+      return;
+    }
+    this.asked.add(leader);
+    await this.patience.pause(++this.tries);
+    await this.client.refresh().catch(() => undefined); // then the next fetch says so
+    this.asked.delete(leader);
+    if (!this.closed) this.options.onNews();
+  }
+
+  private settle(): void {
+    this.tries = 0;
+    if (this.trouble) this.patience.end(this.trouble);
+    this.trouble = undefined;
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= error;
+    this.settle();
+  }
+}
+
+/** Takes the place of a leader's id while one is being looked for. */
+const no_leader = -1;
+
+class FetchedPartition {
+  readonly of: TopicPartition;
+  position: number;
+  end: number;
+  paused = false;
+  relocating = false;
+  set: RecordSet | undefined;
+  stalled_since: number | undefined;
+
+  constructor({ topic, partition, position }: TopicPartition & { readonly position: number }) {
+    this.of = { topic, partition };
+    this.position = position;
+    this.end = position;
+  }
+}

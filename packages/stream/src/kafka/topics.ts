@@ -1,0 +1,216 @@
+/**
+ * The topics on the brokers: created from the table, compared with it, never changed. Partition counts are remembered, since they are fixed.
+ */
+import type { TopicDefinition } from "@assay/schemas/topics";
+import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
+import type { KafkaLogOptions, TopicCheck } from "../kafka-log";
+import { connectionSettings, type KafkaClient, transient } from "./client";
+import type { Patience } from "./patience";
+
+export interface KnownTopic {
+  readonly partitions: number;
+  /** Undefined until it was ensured by its definition. */
+  readonly cleanup: TopicDefinition["cleanup"] | undefined;
+}
+
+export const kafka_partitions_default = 64;
+/** One batch, as it is on the wire: a record of the largest size and its overhead, or many small ones. */
+export const message_bytes_max = 2_097_152;
+
+export class Topics {
+  private readonly known = new Map<string, KnownTopic>();
+  private readonly partitions: number;
+  private readonly prefix: string;
+
+  constructor(
+    private readonly options: KafkaLogOptions,
+    private readonly client: KafkaClient,
+    private readonly patience: Patience,
+  ) {
+    this.partitions = options.partitions ?? kafka_partitions_default;
+    this.prefix = options.topic_prefix ?? "";
+  }
+
+  /** Throws for a topic that was neither ensured nor looked up. */
+  get(name: string): KnownTopic {
+    const topic = this.known.get(name);
+    if (!topic)
+      throw new Error(`Kafka at ${this.options.brokers.join(", ")} has no topic ${this.prefix}${name}: it was never created`);
+    return topic;
+  }
+
+  has(name: string): boolean {
+    return this.known.has(name);
+  }
+
+  /** Asks the brokers for those that aren't known yet; what doesn't exist stays unknown. */
+  async lookUp(names: readonly string[]): Promise<void> {
+    const unknown = [...new Set(names)].filter((name) => !this.known.has(name));
+    if (unknown.length === 0) return;
+    const counts = await this.counts(unknown);
+    for (const [name, partitions] of counts) {
+      if (partitions !== undefined) this.known.set(name, { partitions, cleanup: undefined });
+    }
+  }
+
+  async ensure(definitions: readonly TopicDefinition[]): Promise<void> {
+    const before = await this.counts(definitions.map(({ name }) => name));
+    const missing = definitions.filter(({ name }) => before.get(name) === undefined);
+    if (missing.length > 0) await this.create(missing);
+    const counts = missing.length > 0 ? await this.countsOnceCreated(definitions) : before;
+    for (const definition of definitions) {
+      const found = counts.get(definition.name) ?? 0;
+      const wanted = this.wantedPartitions(definition);
+      if (found !== wanted) throw new Error(this.countDiffers(definition.name, found, wanted));
+      this.known.set(definition.name, { partitions: found, cleanup: definition.cleanup });
+    }
+    const existing = definitions.filter(({ name }) => before.get(name) !== undefined);
+    for (const { topic, differences } of existing.length > 0 ? await this.check(existing) : []) {
+      for (const { what, wanted, found, fatal } of differences) {
+        const message = `topic ${this.prefix}${topic} has ${what}=${found}, where ${wanted} is asked for`;
+        if (fatal) throw new Error(`${message}. Set it with kafka-configs, or create the topic anew; assay topics shows all`);
+        this.options.logger?.warn({ topic, what, wanted, found }, "a topic's setting isn't as Assay creates it");
+      }
+    }
+  }
+
+  async check(definitions: readonly TopicDefinition[]): Promise<readonly TopicCheck[]> {
+    const counts = await this.counts(definitions.map(({ name }) => name));
+    const existing = definitions.filter(({ name }) => counts.get(name) !== undefined);
+    const settings = existing.length > 0 ? await this.settings(existing) : new Map<string, ReadonlyMap<string, string>>();
+    return definitions.map((definition) => {
+      const count = counts.get(definition.name);
+      if (count === undefined) return { topic: definition.name, exists: false, differences: [] };
+      const wanted_count = this.wantedPartitions(definition);
+      const differences = compareSettings(definition, settings.get(definition.name) ?? new Map());
+      if (count !== wanted_count) {
+        differences.unshift({ what: "partitions", wanted: String(wanted_count), found: String(count), fatal: true });
+      }
+      return { topic: definition.name, exists: true, differences };
+    });
+  }
+
+  private wantedPartitions({ partitioning }: TopicDefinition): number {
+    return partitioning === "keyed" ? this.partitions : 1;
+  }
+
+  private async counts(names: readonly string[]): Promise<Map<string, number | undefined>> {
+    const real = names.map((name) => this.prefix + name);
+    const counts = await this.patience.untilKnown(() => this.client.partitionCounts(real), { what: "looking up topics" });
+    return new Map(names.map((name) => [name, counts.get(this.prefix + name)]));
+  }
+
+  /** Brokers learn of a new topic one after the other. */
+  private async countsOnceCreated(definitions: readonly TopicDefinition[]): Promise<Map<string, number | undefined>> {
+    return this.patience.untilKnown(
+      async () => {
+        const counts = await this.counts(definitions.map(({ name }) => name));
+        for (const { name } of definitions) {
+          const count = counts.get(name);
+          const real = this.prefix + name;
+          const led = Array.from({ length: count ?? 0 }, (_, partition) => this.client.leader(real, partition));
+          if (count === undefined || led.includes(undefined)) throw transient(`${real} isn't there yet`);
+        }
+        return counts;
+      },
+      { what: "creating topics" },
+    );
+  }
+
+  private async create(definitions: readonly TopicDefinition[]): Promise<void> {
+    const topics = definitions.map((definition) => ({
+      topic: this.prefix + definition.name,
+      numPartitions: this.wantedPartitions(definition),
+      replicationFactor: this.options.replication_factor ?? -1, // -1: the broker's default
+      configEntries: [...topicSettings(definition)].map(([name, value]) => ({ name, value })),
+    }));
+    await this.administer("creating topics", (admin) => admin.createTopics({ topics, waitForLeaders: false }));
+    for (const { topic, numPartitions } of topics)
+      this.options.logger?.info({ topic, partitions: numPartitions }, "topic created");
+  }
+
+  private async settings(definitions: readonly TopicDefinition[]): Promise<Map<string, ReadonlyMap<string, string>>> {
+    const resources = definitions.map((definition) => ({
+      type: ConfigResourceTypes.TOPIC,
+      name: this.prefix + definition.name,
+      configNames: [...topicSettings(definition).keys()],
+    }));
+    const described = await this.administer("reading topics' settings", (admin) =>
+      admin.describeConfigs({ resources, includeSynonyms: false }),
+    );
+    return new Map(
+      described.resources.map(({ resourceName, configEntries }) => [
+        resourceName.slice(this.prefix.length),
+        new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+      ]),
+    );
+  }
+
+  private async administer<T>(what: string, work: (admin: ReturnType<Kafka["admin"]>) => Promise<T>): Promise<T> {
+    const kafka = new Kafka({ ...connectionSettings(this.options), logLevel: logLevel.NOTHING });
+    return this.patience.untilKnown(
+      async () => {
+        const admin = kafka.admin();
+        try {
+          await admin.connect();
+          return await work(admin);
+        } finally {
+          await admin.disconnect();
+        }
+      },
+      { what },
+    );
+  }
+
+  private countDiffers(name: string, found: number, wanted: number): string {
+    return (
+      `topic ${this.prefix}${name} has ${found} partitions and ${wanted} are asked for (ASSAY_KAFKA_PARTITIONS). ` +
+      `Keys would go to other partitions than before. To go on, set ASSAY_KAFKA_PARTITIONS=${found}. ` +
+      "To change it: stop the agents, wait until every stage has caught up (assay audit), stop all services, delete the topics " +
+      "(kafka-topics --delete) and the groups assay-* (kafka-consumer-groups --delete), start the services with the new count, start the agents."
+    );
+  }
+}
+
+const hour = 3_600_000;
+
+/**
+ * The settings that a topic is created with.
+ *
+ * Stages restore checkpoints by reading a compacted topic from its start, so these are compacted soon and in small segments. What stages
+ * read and also compact (inventory) keeps what was superseded for a day: a block that is built again after a crash must meet the same records.
+ */
+export function topicSettings({ cleanup, retention_ms }: TopicDefinition): ReadonlyMap<string, string> {
+  const settings: [string, string | number][] = [
+    ["cleanup.policy", { time: "delete", compact: "compact", compact_and_time: "compact,delete" }[cleanup]],
+    ["max.message.bytes", message_bytes_max],
+    ["message.timestamp.type", "CreateTime"],
+  ];
+  if (retention_ms !== undefined) settings.push(["retention.ms", retention_ms]);
+  if (cleanup === "compact") {
+    settings.push(
+      ["segment.bytes", 33_554_432],
+      ["segment.ms", hour / 6],
+      ["min.cleanable.dirty.ratio", "0.1"],
+      ["delete.retention.ms", hour],
+    );
+  }
+  if (cleanup === "compact_and_time") settings.push(["min.compaction.lag.ms", 24 * hour]);
+  return new Map(settings.map(([name, value]) => [name, String(value)]));
+}
+
+/** Fatal is what would lose records or refuse them; the rest is the operator's to choose. */
+function compareSettings(definition: TopicDefinition, found: ReadonlyMap<string, string>): TopicCheck["differences"][number][] {
+  const differences: TopicCheck["differences"][number][] = [];
+  for (const [what, wanted] of topicSettings(definition)) {
+    const is = found.get(what);
+    if (is === undefined || is === wanted) continue;
+    if (what === "cleanup.policy") {
+      const same = is.split(",").sort().join() === wanted.split(",").sort().join();
+      if (!same) differences.push({ what, wanted, found: is, fatal: true });
+    } else if (what === "max.message.bytes") {
+      if (Number(is) < Number(wanted)) differences.push({ what, wanted, found: is, fatal: true });
+    } else differences.push({ what, wanted, found: is, fatal: what === "message.timestamp.type" });
+  }
+  return differences;
+}
