@@ -86,7 +86,7 @@ module.exports = {
       comment: "Tests are not shipped.",
       severity: "error",
       from: { path: room },
-      to: { path: "/test/" },
+      to: { path: "/test/|^integration/" },
     },
     {
       name: "no-undeclared-dependency",

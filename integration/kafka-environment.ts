@@ -1,5 +1,6 @@
 /** Where the tests' Kafka and schema registry come from: the first of three that can be had. */
 import { startContainers } from "./containers";
+import { askKafkaVersion } from "./kafka-version";
 import { settingOf, startLocalKafka } from "./local-kafka";
 
 export interface KafkaEnvironment {
@@ -50,6 +51,7 @@ async function named(
   say: (message: string) => void,
 ): Promise<KafkaEnvironment> {
   if (registry_url) return { brokers, registry_url, source: "ASSAY_KAFKA_BROKERS", stop: () => Promise.resolve() };
+  await askKafkaVersion(brokers.split(",")[0] ?? ""); // before the wait for the registry
   const registry = await startLocalKafka(["--no-broker"], say);
   return {
     brokers,

@@ -10,6 +10,8 @@ export interface LocalKafka {
   readonly settings: ReadonlyMap<string, string>;
   /** Resolves once the servers have ended, and with them the script. */
   readonly ended: Promise<void>;
+  /** Of the script, which is the servers' parent. */
+  readonly script_pid: number;
   /** Ends the servers in their order. */
   stop(): Promise<void>;
 }
@@ -28,11 +30,20 @@ export function startLocalKafka(args: readonly string[], hear: (message: string)
     let printed = "";
     child.stdout.on("data", (chunk: Buffer) => {
       printed += chunk.toString();
-      if (printed.endsWith("\n")) resolve({ settings: settingsOf(printed), ended, stop: () => stop(child, ended) }); // all its lines are one write
+      if (printed.endsWith("\n")) resolve(running(child, printed, ended)); // all its lines are one write
     });
     child.once("error", reject);
     child.once("close", () => reject(new Error(said.trim())));
   });
+}
+
+function running(child: ChildProcess, printed: string, ended: Promise<void>): LocalKafka {
+  if (child.pid === undefined) throw new Error("a script that printed has no process id");
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+  };
+  return { settings: settingsOf(printed), ended, script_pid: child.pid, stop };
 }
 
 /** Of what it printed; what isn't there is a fault. */
@@ -52,9 +63,4 @@ function settingsOf(printed: string): ReadonlyMap<string, string> {
         return [line.slice(0, at), line.slice(at + 1)];
       }),
   );
-}
-
-async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
-  child.kill("SIGTERM");
-  await ended;
 }

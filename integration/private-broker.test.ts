@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Admin, Kafka, type KafkaConfig, logLevel, type SASLOptions } from "kafkajs";
+import { isAlive } from "./is-alive";
 import { type PrivateBroker, type PrivateRegistry, startPrivateBroker, startPrivateRegistry } from "./private-broker";
 
 const topic = "kept";
@@ -95,13 +96,5 @@ async function asked<T>(brokers: readonly string[], config: Partial<KafkaConfig>
     return await ask(admin);
   } finally {
     await admin.disconnect();
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
   }
 }

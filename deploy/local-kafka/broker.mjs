@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { fetchJars } from "./jars.mjs";
 import { javaTool, runJavaTool } from "./java.mjs";
 import { startServerProcess } from "./server-process.mjs";
 import { serverProperties } from "./server-properties.mjs";
@@ -10,8 +9,7 @@ import { serverProperties } from "./server-properties.mjs";
 const cluster_id = "assayLocalKafkaCluster"; // 22 characters of base64: a cluster id's form
 
 /** Starts it on `data_dir`, formatted when that is new, and resolves when clients are answered. The other arguments are serverProperties'. */
-export async function startBroker({ data_dir, heap_mb, say, ...server }) {
-  const jars = await fetchJars("broker", say);
+export async function startBroker({ jars, data_dir, heap_mb, ...server }) {
   mkdirSync(data_dir, { recursive: true });
   const log_dir = join(data_dir, "log");
   const log4j = join(data_dir, "log4j2.properties");

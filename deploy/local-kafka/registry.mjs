@@ -1,7 +1,6 @@
-/** A schema registry (Apicurio) on loopback, that speaks Confluent's API. Its schemas are in a file of H2, so they outlive it as the broker's records do. */
+/** A schema registry (Apicurio) on loopback, that speaks Confluent's API. Its schemas are in a file of H2, so they outlive it as the broker's records do, also when it is killed (hence no WRITE_DELAY). */
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fetchJars } from "./jars.mjs";
 import { javaTool } from "./java.mjs";
 import { startServerProcess } from "./server-process.mjs";
 
@@ -9,8 +8,7 @@ const heap_mb = 256;
 const answer_wait_ms = 2_000;
 
 /** Resolves when it lists its subjects. */
-export async function startRegistry({ data_dir, port, say }) {
-  const jars = await fetchJars("registry", say);
+export async function startRegistry({ jars, data_dir, port }) {
   const runner = readdirSync(jars).find((file) => file.endsWith("-runner.jar"));
   if (runner === undefined) throw new Error(`${jars} has no *-runner.jar: remove that folder, and it is fetched again`);
   mkdirSync(data_dir, { recursive: true });
@@ -22,7 +20,7 @@ export async function startRegistry({ data_dir, port, say }) {
       QUARKUS_HTTP_HOST: "127.0.0.1",
       QUARKUS_HTTP_PORT: String(port),
       QUARKUS_HTTP_ACCESS_LOG_ENABLED: "false",
-      REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(data_dir, "registry")}`,
+      REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(data_dir, "registry")};WRITE_DELAY=0`,
     },
   });
   const url = `http://127.0.0.1:${port}/apis/ccompat/v7`;

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { startBroker } from "./broker.mjs";
 import { freePort } from "./free-port.mjs";
+import { fetchJars } from "./jars.mjs";
 import { checkJava } from "./java.mjs";
 import { makeKeys } from "./keys.mjs";
 import { parseOptions, usage } from "./options.mjs";
@@ -36,9 +37,12 @@ async function main() {
   await checkJava();
   const data_dir = options.data === undefined ? mkdtempSync(join(tmpdir(), "assay-kafka-")) : resolve(options.data);
   const servers = [];
-  if (options.broker) servers.push(brokerOf(options, data_dir));
-  if (options.registry) servers.push(registryOf(options, data_dir));
   try {
+    const jars = {}; // one after the other: two Mavens may spoil each other's repository
+    if (options.broker) jars.broker = await fetchJars("broker", say);
+    if (options.registry) jars.registry = await fetchJars("registry", say);
+    if (options.broker) servers.push(brokerOf(options, jars.broker, data_dir));
+    if (options.registry) servers.push(registryOf(options, jars.registry, data_dir));
     const started = await Promise.race([asked, Promise.all(servers)]);
     if (typeof started === "string") return 0;
     process.stdout.write(`${started.flatMap(({ lines }) => lines).join("\n")}\n`);
@@ -59,12 +63,13 @@ async function main() {
 }
 
 /** The broker, and what to say of it. */
-async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, settings }, data_dir) {
+async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, settings }, jars, data_dir) {
   const tls = client_auth === undefined ? undefined : { ...(await makeKeys(join(data_dir, "keys"))), client_auth };
   const wanted = listenerKinds.filter((kind) => (sasl || !kind.sasl) && (tls || !kind.tls));
   const listeners = [];
   for (const kind of wanted) listeners.push({ ...kind, port: ports[kind.name] || (await freePort()) });
   const broker = await startBroker({
+    jars,
     data_dir: join(data_dir, "broker"),
     listeners,
     controller_port: controller_port || (await freePort()),
@@ -72,7 +77,6 @@ async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, se
     tls,
     heap_mb,
     settings,
-    say,
   });
   const prefixes = { PLAINTEXT: "", SASL: "SASL_", TLS: "TLS_", SASLTLS: "SASL_TLS_" };
   const lines = listeners.map(({ name, port }) => `ASSAY_KAFKA_${prefixes[name]}BROKERS=127.0.0.1:${port}`);
@@ -87,8 +91,8 @@ async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, se
   return { ...broker, lines };
 }
 
-async function registryOf({ registry_port }, data_dir) {
-  const registry = await startRegistry({ data_dir: join(data_dir, "registry"), port: registry_port || (await freePort()), say });
+async function registryOf({ registry_port }, jars, data_dir) {
+  const registry = await startRegistry({ jars, data_dir: join(data_dir, "registry"), port: registry_port || (await freePort()) });
   return { ...registry, lines: [`ASSAY_SCHEMA_REGISTRY_URL=${registry.url}`, `LOCAL_KAFKA_REGISTRY_PID=${registry.pid}`] };
 }
 
