@@ -9,7 +9,7 @@ import { serverProperties } from "./server-properties.mjs";
 const cluster_id = "assayLocalKafkaCluster"; // 22 characters of base64: a cluster id's form
 
 /** Starts it on `data_dir`, formatted when that is new, and resolves when clients are answered. The other arguments are serverProperties'. */
-export async function startBroker({ jars, data_dir, heap_mb, ...server }) {
+export async function startBroker({ jars, data_dir, heap_mb, signal, ...server }) {
   mkdirSync(data_dir, { recursive: true });
   const log_dir = join(data_dir, "log");
   const log4j = join(data_dir, "log4j2.properties");
@@ -28,7 +28,7 @@ export async function startBroker({ jars, data_dir, heap_mb, ...server }) {
       "--config",
       properties,
     ];
-    await runJavaTool("java", [...java, ...tool, ...scramArguments(server.sasl)]);
+    await runJavaTool("java", [...java, ...tool, ...scramArguments(server.sasl)], signal);
   }
   const broker = startServerProcess({
     name: "broker",
@@ -36,7 +36,7 @@ export async function startBroker({ jars, data_dir, heap_mb, ...server }) {
     log_file: join(data_dir, "broker.log"),
   });
   try {
-    await broker.waitUntil(() => answersMetadata(server.listeners[0].port));
+    await broker.waitUntil(() => answersMetadata(server.listeners[0].port), signal);
   } catch (error) {
     await broker.stop();
     throw error;

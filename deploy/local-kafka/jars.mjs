@@ -11,7 +11,7 @@ const pom = fileURLToPath(new URL("pom.xml", import.meta.url));
 const goals = { broker: "dependency:copy-dependencies", registry: "dependency:copy" };
 
 /** Folder for `part`, "broker" or "registry", with its jars. One folder per content of the pom, complete or not there at all. */
-export async function fetchJars(part, say) {
+export async function fetchJars(part, say, signal) {
   const cache = process.env.ASSAY_LOCAL_KAFKA_DIR || fileURLToPath(new URL("target", import.meta.url));
   const version = createHash("sha256").update(readFileSync(pom)).digest("hex").slice(0, 12);
   const folder = join(cache, `${part}-${version}`);
@@ -24,6 +24,7 @@ export async function fetchJars(part, say) {
     await run(
       ["mvn", "--batch-mode", "--quiet", "--file", pom, goals[part], `-DoutputDirectory=${building}`],
       `Maven is missing: install it (Debian, Ubuntu: apt-get install maven), or set ASSAY_LOCAL_KAFKA_DIR to a folder that has ${part}-${version} already`,
+      signal,
     );
     await unpackArchives(building);
     renameSync(building, folder);

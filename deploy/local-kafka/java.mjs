@@ -19,11 +19,11 @@ export async function checkJava() {
     throw new Error(`Java ${version} is too old: the servers need ${version_min} or newer; JAVA_HOME may name another`);
 }
 
-/** Runs a tool to its end; resolves with what it wrote. `missing` is the error when there is no such tool. */
-export function run(command, missing) {
+/** Runs a tool to its end, or that of `signal`; resolves with what it wrote. `missing` is the error when there is no such tool. */
+export function run(command, missing, signal) {
   const [file, ...args] = command;
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], signal });
     let said = "";
     const hear = (chunk) => {
       said += chunk;
@@ -38,6 +38,6 @@ export function run(command, missing) {
   });
 }
 
-export function runJavaTool(name, args) {
-  return run([javaTool(name), ...args], missing);
+export function runJavaTool(name, args, signal) {
+  return run([javaTool(name), ...args], missing, signal);
 }

@@ -8,7 +8,7 @@ const heap_mb = 256;
 const answer_wait_ms = 2_000;
 
 /** Resolves when it lists its subjects. */
-export async function startRegistry({ jars, data_dir, port }) {
+export async function startRegistry({ jars, data_dir, port, signal }) {
   const runner = readdirSync(jars).find((file) => file.endsWith("-runner.jar"));
   if (runner === undefined) throw new Error(`${jars} has no *-runner.jar: remove that folder, and it is fetched again`);
   mkdirSync(data_dir, { recursive: true });
@@ -25,7 +25,7 @@ export async function startRegistry({ jars, data_dir, port }) {
   });
   const url = `http://127.0.0.1:${port}/apis/ccompat/v7`;
   try {
-    await registry.waitUntil(() => listsSubjects(url));
+    await registry.waitUntil(() => listsSubjects(url), signal);
   } catch (error) {
     await registry.stop();
     throw error;

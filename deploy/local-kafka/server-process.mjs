@@ -42,10 +42,11 @@ export function startServerProcess({ name, command, log_file, env = {} }) {
     pid: child.pid,
     /** Resolves with how it ended; never rejects. */
     ended: end,
-    /** Resolves once `answers` does; rejects when the server ended first, or with what it last logged after two minutes. */
-    async waitUntil(answers) {
+    /** Resolves once `answers` does; rejects when the server ended first, or `signal` did, or with what it last logged after two minutes. */
+    async waitUntil(answers, signal) {
       const deadline = Date.now() + answer_wait_ms;
       while (!ended) {
+        signal.throwIfAborted();
         if (await answers()) return;
         if (Date.now() > deadline)
           throw new Error(`the ${name} doesn't answer after ${answer_wait_ms / 1000} s${lastLines(log_file)}`);

@@ -34,17 +34,19 @@ async function main() {
     return 0;
   }
   const asked = askedToStop();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  asked.then(() => stopping.abort());
   await checkJava();
   const data_dir = options.data === undefined ? mkdtempSync(join(tmpdir(), "assay-kafka-")) : resolve(options.data);
   const servers = [];
   try {
     const jars = {}; // one after the other: two Mavens may spoil each other's repository
-    if (options.broker) jars.broker = await fetchJars("broker", say);
-    if (options.registry) jars.registry = await fetchJars("registry", say);
-    if (options.broker) servers.push(brokerOf(options, jars.broker, data_dir));
-    if (options.registry) servers.push(registryOf(options, jars.registry, data_dir));
-    const started = await Promise.race([asked, Promise.all(servers)]);
-    if (typeof started === "string") return 0;
+    if (options.broker) jars.broker = await fetchJars("broker", say, signal);
+    if (options.registry) jars.registry = await fetchJars("registry", say, signal);
+    if (options.broker) servers.push(brokerOf(options, { jars: jars.broker, data_dir, signal }));
+    if (options.registry) servers.push(registryOf(options, { jars: jars.registry, data_dir, signal }));
+    const started = await Promise.all(servers);
     process.stdout.write(`${started.flatMap(({ lines }) => lines).join("\n")}\n`);
     for (const { name, version, pid } of started)
       say(`the ${name}${version ? ` (Kafka ${version})` : ""} answers; process ${pid}`);
@@ -55,6 +57,10 @@ async function main() {
     if (typeof why !== "string") throw new Error(why.error);
     say(`stopping: ${why}`);
     return 0;
+  } catch (error) {
+    if (signal.aborted) return 0; // asked to stop before they had started
+    stopping.abort(); // the other needn't go on starting
+    throw error;
   } finally {
     const settled = await Promise.allSettled(servers);
     for (const { value } of settled.reverse()) await value?.stop();
@@ -63,7 +69,7 @@ async function main() {
 }
 
 /** The broker, and what to say of it. */
-async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, settings }, jars, data_dir) {
+async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, settings }, { jars, data_dir, signal }) {
   const tls = client_auth === undefined ? undefined : { ...(await makeKeys(join(data_dir, "keys"))), client_auth };
   const wanted = listenerKinds.filter((kind) => (sasl || !kind.sasl) && (tls || !kind.tls));
   const listeners = [];
@@ -77,6 +83,7 @@ async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, se
     tls,
     heap_mb,
     settings,
+    signal,
   });
   const prefixes = { PLAINTEXT: "", SASL: "SASL_", TLS: "TLS_", SASLTLS: "SASL_TLS_" };
   const lines = listeners.map(({ name, port }) => `ASSAY_KAFKA_${prefixes[name]}BROKERS=127.0.0.1:${port}`);
@@ -91,8 +98,13 @@ async function brokerOf({ ports, controller_port, sasl, client_auth, heap_mb, se
   return { ...broker, lines };
 }
 
-async function registryOf({ registry_port }, jars, data_dir) {
-  const registry = await startRegistry({ jars, data_dir: join(data_dir, "registry"), port: registry_port || (await freePort()) });
+async function registryOf({ registry_port }, { jars, data_dir, signal }) {
+  const registry = await startRegistry({
+    jars,
+    data_dir: join(data_dir, "registry"),
+    port: registry_port || (await freePort()),
+    signal,
+  });
   return { ...registry, lines: [`ASSAY_SCHEMA_REGISTRY_URL=${registry.url}`, `LOCAL_KAFKA_REGISTRY_PID=${registry.pid}`] };
 }
 
