@@ -5,9 +5,10 @@ import { readingProblems } from "@assay/schemas/compatibility";
 import { type SchemaVersion, schemaVersions } from "@assay/schemas/generated/schemas";
 import { subjectOf } from "@assay/schemas/topics";
 import { openSchemaRegistry, type RegistryIds } from "@assay/stream/schema-registry";
+import { testRegistryUrl } from "./test-servers";
 
 type Schema = SchemaVersion["schema"];
-const url = process.env.ASSAY_TEST_SCHEMA_REGISTRY_URL ?? "";
+const url = testRegistryUrl();
 const names = [...new Set(schemaVersions.map((version) => version.name))];
 const silent = { host_id: "h", incarnation: 1, seq: 2, silent_since: 3, at: 4, timeout_ms: 5 };
 

@@ -14,6 +14,7 @@ import {
   text,
   url,
 } from "@assay/runtime/settings";
+import { publishSettings } from "./publish-settings";
 
 const second_ms = 1_000;
 const minute_ms = 60_000;
@@ -26,6 +27,7 @@ export const agentSettings = defineSettings({
     default: "http://127.0.0.1:8081",
     protocols: ["http:", "https:"],
   }),
+  ...publishSettings,
   ingest_ca: optionalPath("ASSAY_AGENT_INGEST_CA", { doc: "PEM file of the authority that ingest's certificate is from." }),
   state: path("ASSAY_AGENT_STATE", {
     doc: "Folder of the agent's own: host id, credential, spool.",

@@ -4,11 +4,12 @@ import { exitCodes, hostProcess } from "@assay/runtime/host-process";
 import { createLogger } from "@assay/runtime/logger";
 import { readSettings } from "@assay/runtime/settings";
 import { agentSettings } from "./config";
+import { publishRelations } from "./publish-settings";
 import { runAgent } from "./run-agent";
 import { agentVersion } from "./version";
 
 async function main(): Promise<number> {
-  const read = readSettings(agentSettings, process.env);
+  const read = readSettings(agentSettings, process.env, publishRelations);
   if (!read.ok) {
     createLogger({ service: "agent" }).fatal({ problems: read.problems }, "settings can't be used");
     return exitCodes.settings;

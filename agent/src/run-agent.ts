@@ -1,8 +1,7 @@
 /**
  * The agent: collectors poll the host and tell events; the batcher cuts them into batches; the spool keeps these on disk until the
- * sender has brought them to ingest. Inventory goes the same way, section by section.
+ * sender has brought them to ingest, or to Kafka. Inventory goes the same way, section by section.
  */
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { RunningService } from "@assay/runtime/service";
@@ -24,9 +23,8 @@ import { Batcher } from "./deliver/batcher";
 import { createClock } from "./deliver/clock";
 import { DropCounts } from "./deliver/drop-counts";
 import { Events } from "./deliver/events";
-import { IngestClient } from "./deliver/ingest-client";
-import { IngestDelivery } from "./deliver/ingest-delivery";
 import type { AgentLogger } from "./deliver/logger";
+import { openDelivery } from "./deliver/open-delivery";
 import { Sender } from "./deliver/sender";
 import { Spool } from "./deliver/spool";
 import { StateFolder } from "./deliver/state-folder";
@@ -82,22 +80,7 @@ export async function runAgent(config: AgentConfig, surroundings: AgentSurroundi
     const spool = new Spool({ folder: join(config.state, "spool"), bytes_max: config.spool_bytes_max, codec, drops, logger });
 
     const sender = new Sender({
-      delivery: new IngestDelivery({
-        client: new IngestClient({
-          url: config.ingest_url,
-          request_wait_ms: config.request_wait_ms,
-          ca: config.ingest_ca === undefined ? undefined : readFileSync(config.ingest_ca, "utf8"),
-          own,
-        }),
-        state,
-        codec,
-        logger,
-        host_id,
-        host_name,
-        agent_version,
-        secret: config.enrol_secret,
-        now,
-      }),
+      delivery: openDelivery(config, { state, codec, logger, own, host_id, host_name, agent_version, now }),
       spool,
       drops,
       logger,

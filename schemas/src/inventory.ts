@@ -1,5 +1,7 @@
 /** The content of each inventory section, as the agent's JSON holds it. Absent things are left out, not null. */
 
+import type { InventorySection } from "./generated/types";
+
 export interface InventoryContents {
   readonly os: OsSection;
   readonly packages: PackagesSection;
@@ -118,4 +120,9 @@ export interface ExecutablesSection {
 
 export interface AddressesSection {
   readonly addresses: readonly { readonly address: string; readonly interface: string; readonly prefix: number }[];
+}
+
+/** The key of a section's chunk on assay.inventory; its partition is the host's. */
+export function inventoryKey({ host_id, section, chunk }: Pick<InventorySection, "host_id" | "section" | "chunk">): string {
+  return `${host_id}/${section}/${chunk}`;
 }

@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type Enrolment, isEnrolmentProof, proven } from "@assay/schemas/enrolment";
-import type { Answer, IngestClient } from "./ingest-client";
+import type { Answer, HttpClient } from "./http-client";
 
 export type Enrolled =
   | { readonly kind: "enrolled"; readonly credential: string }
@@ -15,12 +15,7 @@ export type Enrolled =
 export type Who = Pick<Enrolment, "host_id" | "host_name" | "agent_version">;
 
 /** Rejects where no answer comes. */
-export async function enrol(
-  client: Pick<IngestClient, "post">,
-  secret: string,
-  who: Who,
-  signal: AbortSignal,
-): Promise<Enrolled> {
+export async function enrol(client: Pick<HttpClient, "post">, secret: string, who: Who, signal: AbortSignal): Promise<Enrolled> {
   const ask = (path: string, body: object) =>
     client.post(path, { "content-type": "application/json" }, Buffer.from(JSON.stringify(body)), signal);
 

@@ -14,13 +14,13 @@
 import type { Codec } from "@assay/schemas/codec";
 import type { Delivery, Outcome } from "./delivery";
 import { enrol, field } from "./enrol";
-import type { Answer, IngestClient } from "./ingest-client";
+import type { Answer, HttpClient } from "./http-client";
 import type { AgentLogger } from "./logger";
 import type { Waiting } from "./spool";
 import type { StateFolder } from "./state-folder";
 
 export interface IngestDeliveryOptions {
-  readonly client: IngestClient;
+  readonly client: HttpClient;
   readonly state: StateFolder;
   readonly codec: Codec;
   readonly logger: AgentLogger;

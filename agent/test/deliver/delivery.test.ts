@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OwnConnections } from "@assay/agent/collect/excluded";
 import { DropCounts } from "@assay/agent/deliver/drop-counts";
-import { IngestClient } from "@assay/agent/deliver/ingest-client";
+import { HttpClient } from "@assay/agent/deliver/http-client";
 import { IngestDelivery } from "@assay/agent/deliver/ingest-delivery";
 import { Sender } from "@assay/agent/deliver/sender";
 import { Spool } from "@assay/agent/deliver/spool";
@@ -99,7 +99,7 @@ function delivery({
   const now = () => ++time;
   const sender = new Sender({
     delivery: new IngestDelivery({
-      client: new IngestClient({ url: server.url, request_wait_ms, ca: undefined, own: new OwnConnections(Date.now) }),
+      client: new HttpClient({ url: server.url, request_wait_ms, ca: undefined, own: new OwnConnections(Date.now) }),
       state,
       codec,
       logger,

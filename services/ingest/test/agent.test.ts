@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OwnConnections } from "@assay/agent/collect/excluded";
 import { DropCounts } from "@assay/agent/deliver/drop-counts";
-import { IngestClient } from "@assay/agent/deliver/ingest-client";
+import { HttpClient } from "@assay/agent/deliver/http-client";
 import { IngestDelivery } from "@assay/agent/deliver/ingest-delivery";
 import { Sender } from "@assay/agent/deliver/sender";
 import { Spool } from "@assay/agent/deliver/spool";
@@ -34,7 +34,7 @@ function agent(secret = enrol_secret) {
   const spool = new Spool({ folder: join(folder, "spool"), bytes_max: 1e9, codec, drops, logger });
   const started = new Sender({
     delivery: new IngestDelivery({
-      client: new IngestClient({ url: ingest.url, request_wait_ms: 2_000, ca: undefined, own: new OwnConnections(Date.now) }),
+      client: new HttpClient({ url: ingest.url, request_wait_ms: 2_000, ca: undefined, own: new OwnConnections(Date.now) }),
       state: StateFolder.open(folder),
       codec,
       logger,

@@ -1,4 +1,4 @@
-/** HTTP to ingest: one request at a time, kept alive, bounded in time and in what is read of the answer. */
+/** HTTP to ingest, or to a schema registry: one request at a time, kept alive, bounded in time and in what is read of the answer. */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { promisify } from "node:util";
@@ -13,19 +13,23 @@ export interface Answer {
   readonly retry_after_ms: number | undefined;
 }
 
-export interface IngestClientOptions {
+export interface HttpClientOptions {
   readonly url: string;
   readonly request_wait_ms: number;
-  /** PEM of the authority that ingest's certificate is from; the system's where undefined. */
+  /** PEM of the authority that the server's certificate is from; the system's where undefined. */
   readonly ca: string | undefined;
   readonly own: OwnConnections;
+  /** What is worth it goes compressed; default true. */
+  readonly compress?: boolean;
+  /** What is read of an answer; default 4,096. */
+  readonly answer_bytes_max?: number;
 }
 
-export class IngestClient {
+export class HttpClient {
   private readonly agent: HttpAgent;
   private readonly request: typeof httpRequest;
 
-  constructor(private readonly options: IngestClientOptions) {
+  constructor(private readonly options: HttpClientOptions) {
     const secure = options.url.startsWith("https:");
     const keep = { keepAlive: true, maxSockets: 1, ...(options.ca === undefined ? {} : { ca: options.ca }) };
     this.agent = secure ? new HttpsAgent(keep) : new HttpAgent(keep);
@@ -34,7 +38,8 @@ export class IngestClient {
 
   /** Rejects where no whole answer comes in time. */
   async post(path: string, headers: Readonly<Record<string, string>>, body: Buffer, signal?: AbortSignal): Promise<Answer> {
-    const packed = body.length > gzip_from_bytes ? await compress(body) : undefined;
+    const { compress = true } = this.options;
+    const packed = compress && body.length > gzip_from_bytes ? await zip(body) : undefined;
     const sent = packed ?? body;
     const options: RequestOptions = {
       method: "POST",
@@ -49,9 +54,11 @@ export class IngestClient {
   }
 
   private exchange(path: string, options: RequestOptions, body: Buffer, signal: AbortSignal | undefined): Promise<Answer> {
-    const { request_wait_ms, url, own } = this.options;
+    const { request_wait_ms, url, own, answer_bytes_max = answer_bytes_max_default } = this.options;
     return new Promise((resolve, reject) => {
-      const request = this.request(url + path, options, (response) => read(response).then(settle(resolve), settle(reject)));
+      const request = this.request(url + path, options, (response) =>
+        read(response, answer_bytes_max).then(settle(resolve), settle(reject)),
+      );
       const late = () => request.destroy(new Error(`no answer within ${request_wait_ms} ms (ASSAY_AGENT_REQUEST_WAIT_MS)`));
       const timer = setTimeout(late, request_wait_ms);
       const abort = () => request.destroy(new Error("the agent stops"));
@@ -79,9 +86,9 @@ export class IngestClient {
   }
 }
 
-const compress = promisify<Buffer, Buffer>(gzip);
+const zip = promisify<Buffer, Buffer>(gzip);
 
-async function read(response: IncomingMessage): Promise<Answer> {
+async function read(response: IncomingMessage, answer_bytes_max: number): Promise<Answer> {
   const parts: Buffer[] = [];
   let length = 0;
   for await (const part of response as AsyncIterable<Buffer>) {
@@ -97,4 +104,4 @@ async function read(response: IncomingMessage): Promise<Answer> {
 }
 
 const gzip_from_bytes = 1_024;
-const answer_bytes_max = 4_096;
+const answer_bytes_max_default = 4_096;
