@@ -2,9 +2,11 @@
  * Metrics of one service: a registry of its own (nothing global), with the event loop's delay in it. The services of a process may
  * run in worker threads, so their metrics are asked for over a MessagePort (metrics-port.ts) and merged here.
  */
+import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import {
   AggregatorRegistry,
+  Counter,
   collectDefaultMetrics,
   Gauge,
   type MetricObjectWithValues,
@@ -35,6 +37,7 @@ export function createMetrics(service: string, options: MetricsOptions = {}): Se
   const prefix = `assay_${service.replaceAll("-", "_")}_`;
   if (options.process_metrics) collectDefaultMetrics({ register: registry, prefix });
   const stop = measureEventLoop(registry, prefix);
+  measureThread(registry, prefix);
   return { registry, prefix, snapshot: () => registry.getMetricsAsJSON(), stop };
 }
 
@@ -72,4 +75,32 @@ function measureEventLoop(registry: Registry, prefix: string): () => void {
     },
   });
   return () => delay.disable();
+}
+
+/** Of the service's own thread: where several services share a process, the process's time says nothing of each. Linux only. */
+function measureThread(registry: Registry, prefix: string): void {
+  if (threadCpuSeconds() === undefined) return;
+  new Counter({
+    name: `${prefix}thread_cpu_seconds_total`,
+    help: "User and system CPU time of the thread that runs the service.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(threadCpuSeconds() ?? 0);
+    },
+  });
+}
+
+/** The kernel's unit of CPU time in /proc: USER_HZ, 100 on every Linux that Node runs on. */
+const ticks_per_second = 100;
+
+/** Of the calling thread, by proc(5); undefined where there is no such file. */
+function threadCpuSeconds(): number | undefined {
+  try {
+    const stat = readFileSync("/proc/thread-self/stat", "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / ticks_per_second;
+  } catch {
+    return undefined;
+  }
 }
