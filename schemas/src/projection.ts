@@ -15,10 +15,13 @@ export interface Projection<N extends SchemaName, Part> {
   readonly part?: Part;
 }
 
+/** What decoding by it gives. */
+export type PartOf<P> = P extends Projection<SchemaName, infer Part> ? Part : never;
+
 type Item<T> = T extends readonly (infer E)[] ? E : never;
 /** Of each field to be kept: true for all of it, or of an array of records the fields to be kept of each. */
 type Kept<T> = { readonly [K in keyof T]?: true | readonly (keyof Item<T[K]>)[] };
-type PartOf<T, K extends Kept<T>> = {
+type KeptOf<T, K extends Kept<T>> = {
   readonly [F in keyof K & keyof T]: K[F] extends readonly (infer E)[] ? Pick<Item<T[F]>, E & keyof Item<T[F]>>[] : T[F];
 };
 
@@ -26,7 +29,7 @@ type PartOf<T, K extends Kept<T>> = {
 export function projection<N extends SchemaName, const K extends Kept<SchemaTypes[N]>>(
   name: N,
   kept: K,
-): Projection<N, PartOf<SchemaTypes[N], K>> {
+): Projection<N, KeptOf<SchemaTypes[N], K>> {
   const current = schemaVersions.findLast((version) => version.name === name);
   if (!current) throw new Error(`no schema named ${name}`);
   const schema = structuredClone(current.schema) as unknown as RecordSchema;

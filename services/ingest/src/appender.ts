@@ -4,7 +4,7 @@ import type { Readiness } from "@assay/runtime/service";
 import { type Log, LogFullError, type NewRecord, RecordTooLargeError } from "@assay/stream/log";
 import type { IngestMetrics } from "./metrics";
 import { type Reply, refusal } from "./reply";
-import { failed_retry_s, log_full_retry_s } from "./settings";
+import { append_wait_ms_max, failed_retry_s, log_full_retry_s } from "./settings";
 
 export class Appender {
   private failing: string | undefined;
@@ -13,13 +13,14 @@ export class Appender {
     private readonly log: Log,
     private readonly metrics: Pick<IngestMetrics, "append">,
     private readonly logger: Logger,
+    private readonly wait_ms_max = append_wait_ms_max,
   ) {}
 
   /** "durable", or what to answer where it isn't. RecordTooLargeError: this record never will be. */
   async append(record: NewRecord): Promise<"durable" | RecordTooLargeError | Reply> {
     const done = this.metrics.append.startTimer();
     try {
-      await this.log.append([record]);
+      await this.inTime(this.log.append([record]));
     } catch (error) {
       if (error instanceof RecordTooLargeError) return error;
       return this.failed(error as Error);
@@ -28,6 +29,20 @@ export class Appender {
     if (this.failing !== undefined) this.logger.info("the log takes records again");
     this.failing = undefined;
     return "durable";
+  }
+
+  /** A log that is away keeps trying for longer than an agent waits. What it appends after all comes a second time, and is dropped by its seq. */
+  private async inTime(appended: Promise<unknown>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const message = `no answer within ${this.wait_ms_max} ms (append_wait_ms_max)`;
+      timer = setTimeout(() => reject(new Error(message)), this.wait_ms_max);
+    });
+    try {
+      await Promise.race([appended, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Whether the last append went well. */

@@ -1,19 +1,36 @@
 /** What the schema can't say of a batch of telemetry. */
-import type { TelemetryBatch } from "@assay/schemas/generated/types";
 import { telemetryKinds } from "@assay/schemas/kinds";
+import { type PartOf, projection } from "@assay/schemas/projection";
 import { invalid, outOfBounds, type Problem, quoted } from "./problem";
 import { event_ahead_ms_max, event_behind_ms_max, type IngestSettings, tags_max } from "./settings";
 
+/** What is judged of a batch. Its texts aren't read: bounds.ts has measured them. */
+export const checkedBatch = projection("TelemetryBatch", {
+  host_id: true,
+  incarnation: true,
+  seq: true,
+  sent_at: true,
+  observed_from: true,
+  complete_through: true,
+  tags: true,
+  processes: ["at", "pid", "parent_pid", "started_at", "parent_listens"],
+  connections: ["at", "opened_at", "pid", "source_port", "destination_port"],
+  listeners: ["at", "pid", "port"],
+  collectors: ["collector"],
+  drops: ["kind", "count"],
+});
+export type CheckedBatch = PartOf<typeof checkedBatch>;
+
 /** Undefined where all is well. An agent's clock that is far from ours is no problem: times are compared with its own sent_at. */
-export function telemetryProblem(batch: TelemetryBatch, limits: Pick<IngestSettings, "events_max">): Problem | undefined {
+export function telemetryProblem(batch: CheckedBatch, limits: Pick<IngestSettings, "events_max">): Problem | undefined {
   return headProblem(batch) ?? countProblem(batch, limits) ?? eventsProblem(batch) ?? accountingProblem(batch);
 }
 
-export function eventsOf(batch: TelemetryBatch): number {
+export function eventsOf(batch: CheckedBatch): number {
   return telemetryKinds.reduce((sum, kind) => sum + batch[kind].length, 0);
 }
 
-function headProblem(batch: TelemetryBatch): Problem | undefined {
+function headProblem(batch: CheckedBatch): Problem | undefined {
   for (const name of ["incarnation", "seq", "sent_at", "observed_from", "complete_through"] as const) {
     if (batch[name] < 1) return invalid(`${name} is ${batch[name]}, not positive`);
   }
@@ -24,7 +41,7 @@ function headProblem(batch: TelemetryBatch): Problem | undefined {
   return ahead_ms > event_ahead_ms_max ? outOfBounds(aheadDetail("complete_through", ahead_ms)) : undefined;
 }
 
-function countProblem(batch: TelemetryBatch, limits: Pick<IngestSettings, "events_max">): Problem | undefined {
+function countProblem(batch: CheckedBatch, limits: Pick<IngestSettings, "events_max">): Problem | undefined {
   const events = eventsOf(batch);
   if (events > limits.events_max) {
     return outOfBounds(`batch of ${events} events is above the limit of ${limits.events_max} (ASSAY_INGEST_EVENTS_MAX)`);
@@ -33,7 +50,7 @@ function countProblem(batch: TelemetryBatch, limits: Pick<IngestSettings, "event
   return tags > tags_max ? outOfBounds(`${tags} tags are above the limit of ${tags_max} (tags_max)`) : undefined;
 }
 
-function eventsProblem(batch: TelemetryBatch): Problem | undefined {
+function eventsProblem(batch: CheckedBatch): Problem | undefined {
   const { sent_at } = batch;
   return (
     firstProblem("processes", batch.processes, (event) => {
@@ -64,7 +81,7 @@ function eventsProblem(batch: TelemetryBatch): Problem | undefined {
   );
 }
 
-function accountingProblem(batch: TelemetryBatch): Problem | undefined {
+function accountingProblem(batch: CheckedBatch): Problem | undefined {
   const kinds: readonly string[] = telemetryKinds;
   for (const { collector } of batch.collectors) {
     if (!kinds.includes(collector)) return invalid(`collector ${quoted(collector)} is none of ${kinds.join(", ")}`);

@@ -3,20 +3,20 @@
  * each step may trust the one before. What is refused says why, in the words of dead letters.
  */
 import { type BoundsLimits, type BoundsVerdict, compileBounds } from "@assay/schemas/bounds";
-import { Codec, folderIds, type SchemaIds, wireHeaderBytes } from "@assay/schemas/codec";
+import { Codec, folderIds, type SchemaIds, type Undecodable, wireHeaderBytes } from "@assay/schemas/codec";
 import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
 import type { SchemaVersion } from "@assay/schemas/generated/schemas";
-import type { SchemaTypes } from "@assay/schemas/generated/types";
+import type { InventorySection } from "@assay/schemas/generated/types";
 import { inventoryProblem } from "./check-inventory";
-import { telemetryProblem } from "./check-telemetry";
+import { type CheckedBatch, checkedBatch, telemetryProblem } from "./check-telemetry";
 import type { Problem } from "./problem";
 import { chunk_bytes_max, elements_total_max, type IngestSettings, nested_elements_max } from "./settings";
 
 export type AgentSchema = "TelemetryBatch" | "InventorySection";
-export type Parsed<N extends AgentSchema> =
+export type Parsed<V> =
   | {
       readonly ok: true;
-      readonly value: SchemaTypes[N];
+      readonly value: V;
       /** For the log: under its codec's current id. */
       readonly wire: Buffer;
     }
@@ -42,19 +42,21 @@ export class RecordParser {
     this.agentCodec = new Codec(ids);
   }
 
-  telemetry(wire: Buffer): Parsed<"TelemetryBatch"> {
-    return this.parse("TelemetryBatch", wire, (batch) => telemetryProblem(batch, this.limits));
+  telemetry(wire: Buffer): Parsed<CheckedBatch> {
+    const decode = () => this.agentCodec.decodePart(checkedBatch, wire);
+    return this.parse("TelemetryBatch", wire, decode, (batch: CheckedBatch) => telemetryProblem(batch, this.limits));
   }
 
-  inventory(wire: Buffer): Parsed<"InventorySection"> {
-    return this.parse("InventorySection", wire, inventoryProblem);
+  inventory(wire: Buffer): Parsed<InventorySection> {
+    return this.parse("InventorySection", wire, () => this.agentCodec.decode(wire), inventoryProblem);
   }
 
-  private parse<N extends AgentSchema>(
-    name: N,
+  private parse<V>(
+    name: AgentSchema,
     wire: Buffer,
-    problemOf: (value: SchemaTypes[N]) => Problem | undefined,
-  ): Parsed<N> {
+    decode: () => { readonly name: string; readonly value: unknown } | Undecodable,
+    problemOf: (value: V) => Problem | undefined,
+  ): Parsed<V> {
     if (wire.length < wireHeaderBytes || wire[0] !== 0) {
       return refused("not_wire_format", `${wire.length} bytes that don't begin with the wire format's zero byte and schema id`);
     }
@@ -64,14 +66,20 @@ export class RecordParser {
     if (writer.name !== name) return refused("unexpected_schema", `${writer.name} where ${name} is due`);
     const verdict = this.boundsOf(id, writer.schema)(wire.subarray(wireHeaderBytes));
     if (!verdict.within) return refused(verdict.reason, verdict.detail);
-    const decoded = this.agentCodec.decode(wire);
-    if (decoded.name === "undecodable") return refused(decoded.reason, decoded.detail);
-    const value = decoded.value as SchemaTypes[N];
+    const decoded = decode();
+    if ("reason" in decoded) return refused(decoded.reason, decoded.detail);
+    const value = decoded.value as V;
     const problem = problemOf(value);
     if (problem) return refused(problem.reason, problem.detail);
-    // Bytes of an older version must not go on under the current one's id: those are written anew.
-    const isCurrent = this.ids.currentId(name) === id;
-    return { ok: true, value, wire: isCurrent ? this.codec.withCurrentId(name, wire) : this.codec.encode(name, value) };
+    return { ok: true, value, wire: this.forLog(name, id, wire) };
+  }
+
+  /** Bytes of an older version must not go on under the current one's id: those are written anew. */
+  private forLog(name: AgentSchema, id: number, wire: Buffer): Buffer {
+    if (this.ids.currentId(name) === id) return this.codec.withCurrentId(name, wire);
+    const whole = this.agentCodec.decode(wire);
+    if (whole.name !== name) throw new Error(`a ${name} that could be read in part can't be read whole: ${whole.name}`);
+    return this.codec.encode(name, whole.value);
   }
 
   private boundsOf(id: number, schema: SchemaVersion["schema"]): (body: Buffer) => BoundsVerdict {

@@ -106,6 +106,8 @@ export const challenge_age_ms_max = 60_000;
 export const discard_bytes_max = 8 * mebibyte;
 /** From the first byte of a request to its last. */
 export const request_wait_ms_max = 30_000;
+/** How long a request waits for the log: an agent waits a little longer for its answer. */
+export const append_wait_ms_max = 10_000;
 /** An agent sends every few seconds; its connection stays open in between. */
 export const keep_alive_ms = 65_000;
 export const connections_max = 10_000;
