@@ -16,6 +16,13 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+/** 0s, 90s, 15m, 1h, 7d. */
+export function parseWait(text: string): number {
+  const parsed = /^(\d{1,7})(s|m|h|d)$/.exec(text);
+  if (!parsed) throw new InvalidArgumentError("write a number and a unit, such as 30s, 15m, 1h or 7d.");
+  return Number(parsed[1]) * (units_ms[parsed[2] ?? ""] ?? 0);
+}
+
 const port_max = 65_535;
 
 /** 0 lets the system choose a free one. */

@@ -1,8 +1,10 @@
 /** `assay`: reads the arguments, runs one command, and returns the exit code. */
 import { Command, CommanderError, Option } from "commander";
 import { formatDuration, parseDuration, parseNames, parsePort, parseSeverity } from "./arguments";
+import { command, dataOption, formatOption } from "./command";
 import { type AssessArguments, assess } from "./commands/assess";
 import { audit } from "./commands/audit";
+import { addDistributedCommands } from "./commands/distributed";
 import { reference } from "./commands/reference";
 import { up } from "./commands/up";
 import { exitCodes, type Io, UserError } from "./io";
@@ -48,6 +50,7 @@ Examples:
   assay assess                      assess this machine for a minute, print the report
   assay assess --duration 15m --fail-on high --format json --output report.json
   assay audit                       check that no telemetry was lost or counted twice
+  assay setup                       prepare Kafka and ClickHouse; then each assay service in a process of its own
 
 Settings are environment variables named ASSAY_…; docs/reference/settings.md lists them.`,
     );
@@ -82,7 +85,7 @@ that user, and the agent sees what that user may see.`,
         .default(60_000, formatDuration(60_000)),
     )
     .option("--packages <names>", "rule packages, separated by commas (default: all)", parseNames)
-    .addOption(new Option("--format <format>", "form of the report").choices(["table", "json"]).default("table"))
+    .addOption(formatOption("form of the report"))
     .option("--output <file>", "write the report to this file instead of standard output")
     .option("--fail-on <severity>", "exit with 1 when there is a finding of this severity or a higher one", parseSeverity)
     .addOption(dataOption("keep the data in this directory (default: a temporary one, removed afterwards)"))
@@ -104,10 +107,10 @@ The report goes to standard output, progress to standard error.`,
   command(program, "audit")
     .summary("check that accepted telemetry adds up")
     .description(
-      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. For a data directory at rest: stop assay up first.",
+      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. On Kafka at any time; of an embedded Assay\nwhile it is stopped.",
     )
     .addOption(dataOption())
-    .addOption(new Option("--format <format>", "form of the account").choices(["table", "json"]).default("table"))
+    .addOption(formatOption("form of the account"))
     .addHelpText(
       "after",
       `
@@ -121,6 +124,8 @@ Exit codes: 0 everything adds up; 1 it doesn't, or could not be read; 2 wrong ar
       done(await audit(options, io));
     });
 
+  addDistributedCommands(program, io, done);
+
   command(program, "reference")
     .summary("write the reference pages")
     .description("Writes settings.md, the list of all settings, from the code.")
@@ -131,16 +136,4 @@ Exit codes: 0 everything adds up; 1 it doesn't, or could not be read; 2 wrong ar
     });
 
   return program;
-}
-
-function command(program: Command, name: string): Command {
-  // Subcommands inherit exitOverride and outputs only when made by command().
-  return program.command(name).allowExcessArguments(false).helpOption("-h, --help", "print this help");
-}
-
-function dataOption(text?: string): Option {
-  return new Option(
-    "--data <dir>",
-    text ?? "data directory (ASSAY_DATA_DIR; default: /var/lib/assay as root, else ~/.local/share/assay)",
-  );
 }

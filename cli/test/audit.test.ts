@@ -221,7 +221,13 @@ test("the store may not know a host that the topic never had", () => {
 
 test("the table says what does not add up", () => {
   const report = (records: readonly TelemetryRecord[], stored: readonly StoredPart[]) =>
-    auditTable({ ...audit(records, stored), audited_at: "", telemetry_from: null, refused: { malformed_body: 2 } });
+    auditTable({
+      ...audit(records, stored),
+      audited_at: "",
+      telemetry_from: null,
+      partitions_cut: { cut: 0, of: 4 },
+      refused: { malformed_body: 2 },
+    });
   golden("audit-even.txt", report(topic(steady), [part(0, 1, 2, 3)]));
   golden("audit-uneven.txt", report(topic(steady), [part(0, 1, 2, 2)]));
 });

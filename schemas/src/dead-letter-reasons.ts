@@ -10,3 +10,6 @@ export const deadLetterReasons = [
   "invalid_body",
 ] as const;
 export type DeadLetterReason = (typeof deadLetterReasons)[number];
+
+/** Not why a record was dead-lettered: the mark, beside a dead letter, that it was replayed. */
+export const replayed_reason = "replayed";

@@ -1,3 +1,4 @@
+import { answerAtRest } from "../embedded/at-rest";
 import { auditDirectory } from "./audit-directory";
 
-auditDirectory(process).then((code) => process.exit(code));
+answerAtRest(process, auditDirectory).then((code) => process.exit(code));

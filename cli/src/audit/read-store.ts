@@ -41,6 +41,19 @@ export async function readStoredParts(store: Store, from: number): Promise<Store
   }
 }
 
+/** ms, of every window that the store has; undefined where it has none. Throws where they differ: then nothing can be recounted. */
+export async function windowLength(store: Store): Promise<number | undefined> {
+  const lengths = await store.query<{ readonly length: number }>(
+    `SELECT DISTINCT toUnixTimestamp64Milli(window_end) - toUnixTimestamp64Milli(window_start) AS length
+     FROM assay.coverage ORDER BY length LIMIT 3`,
+  );
+  if (lengths.length > 1) {
+    const shown = lengths.map(({ length }) => `${length} ms`).join(", ");
+    throw new Error(`the store has windows of different lengths: ${shown}; every correlator must have the same ASSAY_WINDOW_MS`);
+  }
+  return lengths[0]?.length;
+}
+
 function counts(map: Readonly<Record<string, number>>): KindCounts {
   const all = noCounts();
   for (const kind of telemetryKinds) all[kind] = Number(map[kind] ?? 0);

@@ -45,6 +45,10 @@ export async function runAudit(
     audited_at: new Date(now).toISOString(),
     telemetry_from: telemetry.from === undefined ? null : new Date(telemetry.from).toISOString(),
     refused: dead_letters.refused,
+    partitions_cut: {
+      cut: [...telemetry.earliest.values()].filter((earliest) => earliest > 0).length,
+      of: telemetry.earliest.size,
+    },
     ...result,
   };
 }

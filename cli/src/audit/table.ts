@@ -7,6 +7,8 @@ export interface AuditReport extends Account {
   /** Records that ingest refused, which were never accepted: by reason. */
   readonly refused: Readonly<Record<string, number>>;
   readonly telemetry_from: string | null;
+  /** Partitions of telemetry whose first records the log has dropped, of how many. What they held is not counted. */
+  readonly partitions_cut: { readonly cut: number; readonly of: number };
 }
 
 export function auditTable(report: AuditReport): string {
@@ -46,6 +48,12 @@ export function auditTable(report: AuditReport): string {
     "",
     "accepted = windowed + duplicates + dead-lettered + pending + difference. Pending is still on its way; agent drops were never sent.",
   );
+  const { cut, of } = report.partitions_cut;
+  if (cut > 0) {
+    lines.push(
+      `The log has dropped the first telemetry of ${cut} of ${of} partitions, as it should after its time: what was accepted before ${report.telemetry_from ?? "now"} can't be counted any more, and nothing is said of it.`,
+    );
+  }
   if (report.windows_left_out > 0) {
     lines.push(
       `Left out on both sides: ${report.windows_left_out} windows with telemetry older than the log keeps (from ${report.telemetry_from}).`,

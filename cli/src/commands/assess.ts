@@ -10,6 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AssessmentDetail } from "@assay/report-api/schemas/assessment";
 import { type Severity, severities } from "@assay/rules/rule";
+import { withDefaults } from "../distributed/defaults";
 import { rulesDirectory } from "../embedded/code-paths";
 import { dataDirectory } from "../embedded/data-directory";
 import { type Embedded, InterruptedError, startEmbedded } from "../embedded/embedded";
@@ -34,7 +35,8 @@ export interface AssessArguments {
   readonly data?: string;
 }
 
-export async function assess(options: AssessArguments, io: Io): Promise<number> {
+export async function assess(options: AssessArguments, given: Io): Promise<number> {
+  const io = { ...given, env: withDefaults(given.env) };
   let settings: EmbeddedSettings;
   let rules: RulePackages;
   try {

@@ -1,66 +1,77 @@
-/** `assay audit`: DESIGN's accounting, recounted from the log and compared with the store, of a data directory at rest. */
-import { spawn } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+/**
+ * `assay audit`: DESIGN's accounting, recounted from the log and compared with the store. On Kafka with a ClickHouse server it can be asked
+ * for at any time; what is the data directory's alone, the embedded log and engine, must be at rest.
+ */
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
+import { createLogger } from "@assay/runtime/logger";
 import { readSettings } from "@assay/runtime/settings";
-import type { AuditAnswer, AuditOrder } from "../audit/audit-directory";
-import { auditTable } from "../audit/table";
+import { connectStore, type Store } from "@assay/store/client";
+import { requireMigrated } from "@assay/store/migrate";
+import type { AuditOrder } from "../audit/audit-directory";
+import { windowLength } from "../audit/read-store";
+import { runAudit } from "../audit/run-audit";
+import { type AuditReport, auditTable } from "../audit/table";
+import { withDefaults } from "../distributed/defaults";
+import { openExisting } from "../distributed/open-log";
+import { readDistributedSettings } from "../distributed/read-settings";
+import { onKafka } from "../distributed/settings";
+import { storeOptions } from "../distributed/store-login";
+import { orderAtRest, requireAtRest } from "../embedded/at-rest";
 import { auditScript } from "../embedded/code-paths";
-import { checkDataDirectory, type DataDirectory, dataDirectory } from "../embedded/data-directory";
-import { runningHolder } from "../embedded/lock-file";
+import { type DataDirectory, dataDirectory } from "../embedded/data-directory";
 import { readWindows, type Windows } from "../embedded/windows-file";
 import { exitCodes, type Io, UserError } from "../io";
 
-export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, io: Io): Promise<number> {
-  const data = dataDirectory(options.data, io);
-  if (existsSync(data.root)) checkDataDirectory(data, io.uid);
-  if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
-  const holder = runningHolder(data.lock);
-  if (holder !== undefined) {
-    throw new UserError(
-      `${data.root} is in use by process ${holder}: stop that one first, then audit, because while it runs nobody else may open the log, and its counts go on; or audit other data (--data, ASSAY_DATA_DIR)`,
-    );
-  }
-  const { window_ms, lateness_ms } = windowsOf(data, io);
-  const order: AuditOrder = { directory: data.services, window_ms, lateness_ms };
-  const answer = await inChild(order, data, io);
-  if ("failed" in answer) throw new UserError(`could not audit ${data.root}: ${answer.failed}`);
-  const { report } = answer;
+export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, given: Io): Promise<number> {
+  const io = { ...given, env: withDefaults(given.env) };
+  const onServers = onKafka(io.env) && (io.env.ASSAY_CLICKHOUSE_URL ?? "") !== "";
+  if (onServers && options.data !== undefined)
+    throw new UserError("--data is for an embedded Assay, and the settings name Kafka and a ClickHouse server");
+  const report = onServers ? await auditServers(io) : await auditDirectory(dataDirectory(options.data, io), io);
   io.stdout.write(options.format === "json" ? `${JSON.stringify(report, null, 2)}\n` : auditTable(report));
   return report.problems.length === 0 ? exitCodes.ok : exitCodes.failed;
 }
 
-/** As the latest start wrote them down. */
-function windowsOf(data: DataDirectory, io: Io): Windows {
-  const kept = readWindows(data.windows_file);
-  if (kept) return kept;
+async function auditServers(io: Io): Promise<AuditReport> {
+  const { kafka, store: login } = readDistributedSettings(io.env, { command: "assay audit", store: true }, {});
+  if (login === undefined) throw new UserError("ASSAY_CLICKHOUSE_URL is not set");
+  const logger = createLogger({ service: "audit", level: "error" });
+  const store = connectStore(storeOptions(login));
+  try {
+    await requireMigrated(store);
+    const opened = await openExisting(kafka, "assay-audit", logger);
+    try {
+      return await runAudit(opened.log, store, opened.codec, await windowsOfStore(store, io), Date.now());
+    } finally {
+      await opened.close();
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`could not audit: ${(error as Error).message}`);
+  } finally {
+    await store.close();
+  }
+}
+
+/** The length is the data's; the lateness must be set here as it is for the correlator. */
+async function windowsOfStore(store: Store, io: Io): Promise<Windows> {
+  const settings = windowSettings(io);
+  return { ...settings, window_ms: (await windowLength(store)) ?? settings.window_ms };
+}
+
+async function auditDirectory(data: DataDirectory, io: Io): Promise<AuditReport> {
+  requireAtRest(data, "audit", io);
+  const { window_ms, lateness_ms } = readWindows(data.windows_file) ?? windowSettings(io);
+  const order: AuditOrder = { directory: data.services, window_ms, lateness_ms };
+  try {
+    return await orderAtRest<AuditOrder, AuditReport>(auditScript, order, data, io);
+  } catch (error) {
+    throw new UserError(`could not audit ${data.root}: ${(error as Error).message}`);
+  }
+}
+
+function windowSettings(io: Io): Windows {
   const read = readSettings(correlatorSettings, io.env, correlatorRelations);
   if (!read.ok) throw new UserError(read.problems.join("; "));
   return read.settings;
 }
-
-function inChild(order: AuditOrder, data: DataDirectory, io: Io): Promise<AuditAnswer> {
-  const owner = statSync(data.services);
-  const env = Object.fromEntries(Object.entries(io.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
-  const child = spawn(process.execPath, [auditScript], {
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
-    env,
-    cwd: "/",
-    ...(io.uid === 0 ? { uid: owner.uid, gid: owner.gid } : {}),
-  });
-  let said = "";
-  child.stderr?.on("data", (chunk: Buffer) => {
-    said = (said + chunk.toString()).slice(-said_length_max);
-  });
-  return new Promise((resolve) => {
-    let answer: AuditAnswer | undefined;
-    child.on("message", (message) => {
-      answer = message as AuditAnswer;
-    });
-    child.once("error", (error) => resolve({ failed: error.message }));
-    child.once("close", (code) => resolve(answer ?? { failed: `its process ended with exit code ${code}: ${said.trim()}` }));
-    child.send(order, () => undefined);
-  });
-}
-
-const said_length_max = 2_000;

@@ -1,6 +1,7 @@
 /** `assay up`: an embedded Assay that watches this machine until Ctrl-C, with a live line that says what it sees. */
 import { hostname } from "node:os";
 import type { Finding } from "@assay/report-api/schemas/finding";
+import { withDefaults } from "../distributed/defaults";
 import { dataDirectory } from "../embedded/data-directory";
 import { type Embedded, InterruptedError, startEmbedded } from "../embedded/embedded";
 import { readEmbeddedSettings } from "../embedded/settings";
@@ -19,7 +20,8 @@ export interface UpArguments {
 const status_wait_ms = 1_000;
 const findings_shown_max = 20;
 
-export async function up(options: UpArguments, io: Io): Promise<number> {
+export async function up(options: UpArguments, given: Io): Promise<number> {
+  const io = { ...given, env: withDefaults(given.env) };
   const settings = readEmbeddedSettings(io.env, settingsProblems(io.env));
   const data = dataDirectory(options.data, io);
   const line = liveLine(io.stdout);

@@ -1,6 +1,8 @@
 /**
- * What an embedded Assay asks the coordinator for at each start: its rule packages, the application `this-host`, the report API's
- * key, and the assessment that this start is for. Whatever stands already in control as it should be is not asked for again.
+ * What `assay up` asks the coordinator for at each start: its rule packages, the application `this-host`, the report API's key, and the
+ * assessment that this start is for. Whatever stands already in control as it should be is not asked for again.
+ *
+ * On Kafka other hosts do the same: there the names end in the host's id.
  */
 import { isDeepStrictEqual } from "node:util";
 import { ask } from "@assay/control/ask";
@@ -13,9 +15,26 @@ import type { Log } from "@assay/stream/log";
 import type { ServicesPlan } from "./messages";
 import { rulePackages } from "./rule-packages";
 
-export const application_id = "this-host";
-const continuous_template_id = "this-host-continuous";
-const key_id = "local";
+interface Names {
+  readonly application_id: string;
+  readonly template_id: string;
+  readonly key_id: string;
+  /** Of an assessment that runs once. */
+  readonly once_suffix: string;
+}
+
+const short_id_length = 8;
+
+function namesOf({ host_id, shares_log }: ServicesPlan): Names {
+  const suffix = shares_log ? `-${host_id}` : "";
+  return {
+    application_id: `this-host${suffix}`,
+    template_id: `this-host-continuous${suffix}`,
+    key_id: `local${suffix}`,
+    once_suffix: suffix.slice(0, 1 + short_id_length),
+  };
+}
+
 const asked_by = "assay";
 
 /** Returns the id of the assessment that runs. */
@@ -35,16 +54,17 @@ export async function bootstrap(
     await request({ type: "activate_package", package: { name, version, digest, files: [...files] } });
     logger.info({ package: name, version, digest }, "rule package activated");
   }
-  await putKey(plan, control, request);
-  await putApplication(plan, control, request);
+  const names = namesOf(plan);
+  await putKey(plan, names, control, request);
+  await putApplication(plan, names, control, request);
   return plan.assessment.kind === "continuous"
-    ? continueAssessment(control, request)
-    : startOnce(plan.assessment, control, request);
+    ? continueAssessment(names, control, request)
+    : startOnce(plan.assessment, names, control, request);
 }
 
 type Request = (body: CommandBody) => Promise<void>;
 
-async function putKey(plan: ServicesPlan, control: ControlView, request: Request): Promise<void> {
+async function putKey(plan: ServicesPlan, { key_id }: Names, control: ControlView, request: Request): Promise<void> {
   const known = control.latest("key", key_id);
   if (known?.value.key_sha256 === plan.api_key_sha256 && !known.value.revoked) return;
   await request({
@@ -55,7 +75,12 @@ async function putKey(plan: ServicesPlan, control: ControlView, request: Request
   });
 }
 
-async function putApplication(plan: ServicesPlan, control: ControlView, request: Request): Promise<void> {
+async function putApplication(
+  plan: ServicesPlan,
+  { application_id }: Names,
+  control: ControlView,
+  request: Request,
+): Promise<void> {
   const application: Application = { name: "This host", selector: { tag: "host", in: [plan.host_id] }, tiers: [] };
   const known = control.latest("application", application_id);
   // One that an operator has changed stays as it is.
@@ -71,23 +96,29 @@ async function putTemplate(id: string, template: Template, control: ControlView,
 
 const running: readonly AssessmentState[] = ["scheduled", "pending", "collecting", "collected", "evaluating"];
 
-async function continueAssessment(control: ControlView, request: Request): Promise<string> {
+async function continueAssessment(
+  { application_id, template_id }: Names,
+  control: ControlView,
+  request: Request,
+): Promise<string> {
   const template: Template = { name: "This host, continuously", application_id, packages: [], duration_ms: "continuous" };
-  if (!control.latest("template", continuous_template_id)) await putTemplate(continuous_template_id, template, control, request);
-  const own = control.all("assessment").filter((a) => a.value.template_id === continuous_template_id);
+  if (!control.latest("template", template_id)) await putTemplate(template_id, template, control, request);
+  const own = control.all("assessment").filter((a) => a.value.template_id === template_id);
   const current = own.find((a) => running.includes(a.value.state) && a.value.ends_at === null);
   if (current) return current.id;
-  const id = `${continuous_template_id}-${own.length + 1}`;
-  await request({ type: "start_assessment", id, template_id: continuous_template_id });
+  const id = `${template_id}-${own.length + 1}`;
+  await request({ type: "start_assessment", id, template_id });
   return id;
 }
 
 async function startOnce(
   plan: Extract<ServicesPlan["assessment"], { kind: "once" }>,
+  { application_id, once_suffix }: Names,
   control: ControlView,
   request: Request,
 ): Promise<string> {
-  const { id, packages, duration_ms } = plan;
+  const { packages, duration_ms } = plan;
+  const id = `${plan.id}${once_suffix}`;
   const template: Template = { name: "This host, once", application_id, packages: [...packages], duration_ms };
   await putTemplate(id, template, control, request);
   // Asking twice, after a restart, starts one.

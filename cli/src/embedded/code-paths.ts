@@ -6,6 +6,7 @@ const dist = join(room, "dist");
 
 export const servicesScript = join(dist, "embedded/services-main.js");
 export const threadScript = join(dist, "embedded/service-thread-main.js");
+export const deadLettersScript = join(dist, "dead-letters/dead-letters-main.js");
 export const auditScript = join(dist, "audit/audit-main.js");
 export const agentScript = join(dirname(room), "agent/dist/main.js");
 export const rulesDirectory = join(dirname(room), "rules");

@@ -1,5 +1,5 @@
 /**
- * The services process: it owns the log and the engine, and hosts each service in a worker thread of its own.
+ * The services process: it owns the embedded log (or is a client of Kafka) and the engine, and hosts each service in a worker thread of its own.
  *
  *   start message ─▶ log and engine ─▶ correlator ─▶ bootstrap (through the correlator) ─▶ ingest, evaluator, report API ─▶ ready
  *   stop message, or the parent is gone ─▶ ingest ─▶ correlator ─▶ evaluator ─▶ report API ─▶ engine ─▶ log ─▶ end
@@ -17,6 +17,9 @@ import { connectStore } from "@assay/store/client";
 import { DiskFullError } from "@assay/store/disk-full";
 import { migrate } from "@assay/store/migrate";
 import { openEmbeddedLog } from "@assay/stream/embedded-log";
+import { type LogPlan, type OpenLog, openLog } from "../distributed/open-log";
+import { onKafka } from "../distributed/settings";
+import { storeOptions } from "../distributed/store-login";
 import { bootstrap } from "./bootstrap";
 import { isDiskFull } from "./disk-full";
 import { type FromServices, type ServicesPlan, services_exit_codes, type ToServices } from "./messages";
@@ -95,27 +98,22 @@ function watchSupervisor(hosted: NodeJS.Process): Supervisor {
 
 /** Rejects when it can't go on. What it has started stands in undo, to be done in that order. */
 async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromServices) => void, undo: Undo): Promise<never> {
-  tell({ type: "doing", what: "opening the log and starting the ClickHouse engine" });
-  const log_directory = join(plan.directory, "log");
-  const opening = openEmbeddedLog({
-    directory: log_directory,
-    max_bytes: plan.log_bytes_max,
-    owner_wait_ms: log_owner_wait_ms,
-    logger,
-  });
-  const log = await opening;
-  undo.unshift(() => log.close());
+  tell({ type: "doing", what: "opening the log and the store" });
+  const log_plan = logPlan(plan);
+  const { log, codec, close, ready } = await openOwnLog(log_plan, plan, logger);
+  undo.unshift(close);
   await log.ensureTopics(allTopics);
   const opened = await openStore(join(plan.directory, "clickhouse"), process.env, logger);
   undo.unshift(() => opened.stop());
   undo.unshift(tellWithoutRoom(opened, tell));
-  const store = connectStore(opened.login);
-  const applied = await migrate(store).finally(() => store.close());
+  const { cluster } = opened.login;
+  const store = connectStore(storeOptions(opened.login));
+  const applied = await migrate(store, cluster === undefined ? {} : { cluster }).finally(() => store.close());
   if (applied.length > 0) logger.info({ applied }, "migrations applied");
 
   const ports = { ...plan.ports };
   const env = threadEnv(plan, ports);
-  const threadPlan = (service: ServiceName): ThreadPlan => ({ service, log_directory, env, store: opened.login });
+  const threadPlan = (service: ServiceName): ThreadPlan => ({ service, log: log_plan, env, store: opened.login });
   const threads = new Map(serviceNames.map((name) => [name, new ServiceThread(name, threadPlan(name), logger)]));
   const thread = (name: ServiceName) => threads.get(name) as ServiceThread;
   // In the order of the flow, so that each finishes what those before it gave it.
@@ -126,7 +124,6 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   await thread("correlator").start();
   const others = Promise.all([thread("evaluator").start(), thread("ingest").start(), thread("report-api").start()]);
   others.catch(() => undefined); // awaited below
-  const codec = new Codec(folderIds());
   const assessment_id = await bootstrap(plan, log, codec, await ControlView.open(log, codec), logger);
   const [, ingest_port, report_api_port] = await others;
   ports.ingest = ingest_port ?? ports.ingest;
@@ -139,6 +136,7 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
     setting: "ASSAY_METRICS_PORT",
     services: () => [
       ...serviceNames.map((name) => ({ name, ready: () => thread(name).ready() })),
+      { name: "log", ready },
       { name: "clickhouse", ready: () => opened.ready() },
     ],
     metrics: async () =>
@@ -160,6 +158,21 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
     throw new DiskFullError(`${what}; ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   throw new Error("the engine ended");
+}
+
+function logPlan({ directory }: ServicesPlan): LogPlan {
+  return onKafka(process.env) ? { kind: "kafka" } : { kind: "embedded", directory: join(directory, "log") };
+}
+
+async function openOwnLog(log_plan: LogPlan, plan: ServicesPlan, logger: Logger): Promise<OpenLog> {
+  if (log_plan.kind === "kafka") return openLog(log_plan, process.env, "assay-services", logger);
+  const log = await openEmbeddedLog({
+    directory: log_plan.directory,
+    max_bytes: plan.log_bytes_max,
+    owner_wait_ms: log_owner_wait_ms,
+    logger,
+  });
+  return { log, codec: new Codec(folderIds()), ready: () => ({ ready: true }), close: () => log.close() };
 }
 
 /** Tells when the engine begins and ceases to wait for room. Returns how to end that. */

@@ -8,6 +8,8 @@ export interface ServicesPlan {
   readonly rules_directory: string;
   /** The host that the agent of this machine speaks for. */
   readonly host_id: string;
+  /** Other hosts work on the same log, and it names things for all of them. */
+  readonly shares_log: boolean;
   readonly enrolment_secret: string;
   /** SHA-256, hex, of the report API's key. */
   readonly api_key_sha256: string;

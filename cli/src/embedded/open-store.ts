@@ -5,10 +5,11 @@ import { readSettings } from "@assay/runtime/settings";
 import { connectStore } from "@assay/store/client";
 import { DiskFullError } from "@assay/store/disk-full";
 import { startEngine } from "@assay/store/engine";
+import { clickhouseRelations, type StoreLogin, serverLogin, storeOptions } from "../distributed/store-login";
 import { clickhouseSettings } from "./settings";
 
 export interface OpenStore {
-  readonly login: { readonly url: string; readonly username: string; readonly password: string };
+  readonly login: StoreLogin;
   /** Of the engine; undefined for a server. */
   readonly port: number | undefined;
   ready(): Promise<Readiness>;
@@ -24,10 +25,10 @@ export async function openStore(
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
 ): Promise<OpenStore> {
-  const read = readSettings(clickhouseSettings, env);
+  const read = readSettings(clickhouseSettings, env, clickhouseRelations);
   if (!read.ok) throw new Error(read.problems.join("; "));
-  const { url, username, password } = read.settings;
-  if (url !== undefined) return server({ url, username, password: password ?? "" });
+  const login = serverLogin(read.settings);
+  if (login) return server(login);
   const engine = await startEngine({ directory, logger }).catch((error: unknown) => {
     if (error instanceof DiskFullError) throw error;
     // It may have been killed while it started; what is wrong for good is wrong again.
@@ -54,8 +55,8 @@ export async function openStore(
 
 const first_answer_wait_ms = 15_000;
 
-async function server(login: OpenStore["login"]): Promise<OpenStore> {
-  const store = connectStore({ ...login, retry_wait_ms: first_answer_wait_ms });
+async function server(login: StoreLogin): Promise<OpenStore> {
+  const store = connectStore({ ...storeOptions(login), retry_wait_ms: first_answer_wait_ms });
   try {
     await store.query("SELECT 1");
   } catch (error) {

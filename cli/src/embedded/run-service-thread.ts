@@ -1,13 +1,11 @@
-/** A worker thread of the services process: opens its own view of the log and of control, starts its one service, obeys the main thread. */
+/** A worker thread for one service: opens its own view of the log and of control, starts the service, obeys the main thread. */
 import type { MessagePort } from "node:worker_threads";
 import { ControlView } from "@assay/control/follow";
 import { createLogger, type Logger } from "@assay/runtime/logger";
 import { createMetrics, type ServiceMetrics } from "@assay/runtime/metrics";
 import { answerMetrics } from "@assay/runtime/metrics-port";
-import type { RunningService } from "@assay/runtime/service";
-import { Codec, folderIds } from "@assay/schemas/codec";
-import { attachEmbeddedLog } from "@assay/stream/embedded-log";
-import type { Log } from "@assay/stream/log";
+import type { Readiness, RunningService } from "@assay/runtime/service";
+import { type OpenLog, openLog } from "../distributed/open-log";
 import { isDiskFull } from "./disk-full";
 import { startService } from "./start-service";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
@@ -28,15 +26,16 @@ export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Pro
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   try {
-    const log = await attachEmbeddedLog({ directory: plan.log_directory });
-    const codec = new Codec(folderIds());
+    const opened = await openLog(plan.log, plan.env, `assay-${plan.service}`, logger);
+    const { log, codec } = opened;
     const control = await ControlView.open(log, codec);
     const started = await startService(plan, { log, codec, control, logger, metrics });
     started.service.ended.catch(fail);
     answerMetrics(port, metrics);
     port.on("message", (message: ToThread) => {
-      if (message.tag === "ready_request") tell({ tag: "readiness", id: message.id, readiness: started.service.ready() });
-      if (message.tag === "stop") void stop(started.service, log, metrics, port, logger);
+      if (message.tag === "ready_request")
+        tell({ tag: "readiness", id: message.id, readiness: readiness(started.service, opened) });
+      if (message.tag === "stop") void stop(started.service, opened, metrics, port, logger);
     });
     tell({ tag: "started", port: started.port });
     logger.info({ port: started.port }, "service started");
@@ -45,9 +44,14 @@ export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Pro
   }
 }
 
+function readiness(service: RunningService, opened: OpenLog): Readiness {
+  const log = opened.ready();
+  return log.ready ? service.ready() : log;
+}
+
 async function stop(
   service: RunningService,
-  log: Log,
+  opened: OpenLog,
   metrics: ServiceMetrics,
   port: MessagePort,
   logger: Logger,
@@ -55,7 +59,7 @@ async function stop(
   try {
     await service.stop();
     metrics.stop();
-    await log.close();
+    await opened.close();
     logger.info("service stopped");
   } catch (error) {
     logger.error({ error }, "the service could not stop in order");

@@ -11,8 +11,12 @@ import { DiskFullError } from "@assay/store/disk-full";
 import { threadScript } from "./code-paths";
 import type { FromThread, ThreadPlan, ToThread } from "./thread-messages";
 
-const start_wait_ms_max = 60_000;
-const stop_wait_ms_max = 10_000;
+export interface ThreadLimits {
+  readonly start_wait_ms: number;
+  readonly stop_wait_ms: number;
+}
+
+const limits_default: ThreadLimits = { start_wait_ms: 60_000, stop_wait_ms: 10_000 };
 const metrics_wait_ms = 1_000;
 
 export class ServiceThread {
@@ -29,6 +33,7 @@ export class ServiceThread {
     private readonly name: string,
     private readonly plan: ThreadPlan,
     private readonly logger: Logger,
+    private readonly limits: ThreadLimits = limits_default,
   ) {
     this.failed = new Promise<never>((_, reject) => {
       this.fail = reject;
@@ -43,9 +48,9 @@ export class ServiceThread {
       this.worker = worker;
       let over = false;
       const late = setTimeout(() => {
-        end(`it did not start within ${start_wait_ms_max / 1_000} s`);
+        end(`it did not start within ${this.limits.start_wait_ms / 1_000} s`);
         void worker.terminate();
-      }, start_wait_ms_max);
+      }, this.limits.start_wait_ms);
       const end = (why: string, disk_full = false) => {
         if (over) return;
         over = true;
@@ -97,7 +102,7 @@ export class ServiceThread {
     return askMetrics(this.worker, metrics_wait_ms).catch(() => []);
   }
 
-  /** Lets it finish its work in hand, for at most stop_wait_ms_max. */
+  /** Lets it finish its work in hand, for at most stop_wait_ms. */
   async stop(): Promise<void> {
     this.stopping = true;
     const { worker } = this;
@@ -106,11 +111,11 @@ export class ServiceThread {
     worker.postMessage({ tag: "stop" } satisfies ToThread);
     const late = setTimeout(() => {
       this.logger.warn(
-        { name: this.name, stop_wait_ms: stop_wait_ms_max },
+        { name: this.name, stop_wait_ms: this.limits.stop_wait_ms },
         "a service did not stop in time, its thread ends now",
       );
       void worker.terminate();
-    }, stop_wait_ms_max);
+    }, this.limits.stop_wait_ms);
     await ended;
     clearTimeout(late);
   }

@@ -7,6 +7,8 @@ import { reportApiSettings } from "@assay/report-api/settings";
 import { type Definitions, type Environment, type Relation, readSettings } from "@assay/runtime/settings";
 import type { SettingsGroup } from "@assay/runtime/settings-reference";
 import { unknownSettings } from "@assay/runtime/unknown-settings";
+import { kafkaRelations, kafkaSettings, serviceSettings, setupSettings } from "../distributed/settings";
+import { clickhouseRelations } from "../distributed/store-login";
 import { clickhouseSettings, embeddedSettings } from "./settings";
 
 interface Group extends SettingsGroup {
@@ -14,8 +16,11 @@ interface Group extends SettingsGroup {
 }
 
 export const settingsGroups: readonly Group[] = [
-  group("Embedded Assay", "Read by `assay up`, `assay assess` and `assay audit`.", embeddedSettings),
-  group("Store", undefined, clickhouseSettings),
+  group("Embedded Assay", "Read by `assay up`, `assay assess`, `assay audit` and `assay dead-letters`.", embeddedSettings),
+  group("Kafka and schema registry", "Read by everything but the agent.", kafkaSettings, kafkaRelations),
+  group("Store", undefined, clickhouseSettings, clickhouseRelations),
+  group("Setup", "Read by `assay setup`, which also takes ASSAY_RULES_DIR.", setupSettings),
+  group("Services", "Read by `assay service`, which also takes ASSAY_METRICS_PORT.", serviceSettings),
   group("Ingest", undefined, ingestSettings, ingestRelations),
   group("Correlator", undefined, correlatorSettings, correlatorRelations),
   group("Evaluator", undefined, evaluatorSettings, evaluatorRelations),

@@ -53,6 +53,18 @@ export const clickhouseSettings = defineSettings({
   }),
   username: text("ASSAY_CLICKHOUSE_USER", { doc: "User of that server.", default: "assay", length_max: 128 }),
   password: secret("ASSAY_CLICKHOUSE_PASSWORD", { doc: "Password of that user." }),
+  ca_file: optionalPath("ASSAY_CLICKHOUSE_CA_FILE", {
+    doc: "Who signed that server's certificate, PEM; the authorities that Node knows where it isn't set.",
+  }),
+  certificate_file: optionalPath("ASSAY_CLICKHOUSE_CERT_FILE", { doc: "Our certificate for mutual TLS with that server, PEM." }),
+  key_file: optionalPath("ASSAY_CLICKHOUSE_KEY_FILE", { doc: "The key of that certificate, PEM." }),
+  cluster: text("ASSAY_CLICKHOUSE_CLUSTER", {
+    doc: "Name of the server's cluster of replicas, of one shard: tables are made on all of them, and inserts wait for most of them.",
+    default: "",
+    length_max: 128,
+    pattern: /^[A-Za-z0-9_.-]+$/,
+    form: "name",
+  }),
 });
 
 /** What the supervisor reads: its own, and what it has to know of its services. */

@@ -16,8 +16,9 @@ import type { ServiceMetrics } from "@assay/runtime/metrics";
 import type { RunningService } from "@assay/runtime/service";
 import { type Definitions, type Relation, readSettings, type SettingsOf } from "@assay/runtime/settings";
 import type { Codec } from "@assay/schemas/codec";
-import { connectStore } from "@assay/store/client";
+import { connectStore, type StoreOptions } from "@assay/store/client";
 import type { Log } from "@assay/stream/log";
+import { storeOptions } from "../distributed/store-login";
 import type { ThreadPlan } from "./thread-messages";
 
 export interface ThreadParts {
@@ -45,18 +46,23 @@ export async function startService(plan: ThreadPlan, parts: ThreadParts): Promis
     case "correlator":
       return { service: await startCorrelator(read(correlatorSettings, plan, correlatorRelations), parts), port: undefined };
     case "evaluator": {
-      const store = connectStore(plan.store);
+      const store = connectStore(storeOf(plan));
       const service = await startEvaluator(read(evaluatorSettings, plan, evaluatorRelations), { ...parts, store });
       return { service: closing(service, store), port: undefined };
     }
     case "report-api": {
-      const store = connectStore(plan.store);
+      const store = connectStore(storeOf(plan));
       const { log, codec, control: view } = parts;
       const control = { view, ask: (body: CommandBody, by: string) => ask(log, codec, view, body, by) };
       const service = await startReportApi(read(reportApiSettings, plan), { ...parts, control, store });
       return { service: closing(service, store), port: service.port };
     }
   }
+}
+
+function storeOf({ service, store }: ThreadPlan): StoreOptions {
+  if (store === undefined) throw new Error(`${service} needs a store, and was given none`);
+  return storeOptions(store);
 }
 
 function read<D extends Definitions>(definitions: D, plan: ThreadPlan, relations: readonly Relation<D>[] = []): SettingsOf<D> {

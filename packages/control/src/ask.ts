@@ -17,16 +17,30 @@ export class NoAnswerError extends Error {
 }
 
 export async function ask(log: Log, codec: Codec, control: ControlView, body: CommandBody, by: string): Promise<Answer> {
+  const command_id = await appendCommand(log, codec, body, by);
+  const answer = await awaitAnswer(control, command_id, answer_wait_ms_max);
+  if (answer) return answer;
+  throw new NoAnswerError(
+    `no answer to ${body.type} within ${answer_wait_ms_max} ms: is the correlator, which coordinates, running?`,
+  );
+}
+
+/** Returns the command's id. Once it is appended it will be carried out, whenever a coordinator runs. */
+export async function appendCommand(log: Log, codec: Codec, body: CommandBody, by: string): Promise<string> {
   const command_id = randomUUID();
   const { type, ...rest } = body;
   const value = codec.encode("Command", { command_id, at: Date.now(), by, type, body: JSON.stringify(rest) });
   await log.append([{ topic: topics.commands.name, key: "id" in body ? body.id : type, value }]);
-  const deadline = Date.now() + answer_wait_ms_max;
-  while (Date.now() < deadline) {
+  return command_id;
+}
+
+/** Undefined where none came in time. */
+export async function awaitAnswer(control: ControlView, command_id: string, wait_ms: number): Promise<Answer | undefined> {
+  const deadline = Date.now() + wait_ms;
+  for (;;) {
     await control.refresh();
     const answer = control.answerTo(command_id);
-    if (answer) return answer;
+    if (answer || Date.now() >= deadline) return answer;
     await sleep(answer_poll_ms);
   }
-  throw new NoAnswerError(`no answer to ${type} within ${answer_wait_ms_max} ms: is the correlator, which coordinates, running?`);
 }

@@ -1,0 +1,121 @@
+/**
+ * The log that the settings name, with the codec that reads it: the embedded one with the schemas folder's ids, or Kafka with those
+ * of a schema registry. Every thread opens its own.
+ */
+import type { Logger } from "@assay/runtime/logger";
+import type { Readiness } from "@assay/runtime/service";
+import { type Environment, readSettings } from "@assay/runtime/settings";
+import { Codec, folderIds } from "@assay/schemas/codec";
+import { allTopics } from "@assay/schemas/topics";
+import { attachEmbeddedLog } from "@assay/stream/embedded-log";
+import type { KafkaLog, KafkaLogOptions } from "@assay/stream/kafka-log";
+import type { Log } from "@assay/stream/log";
+import type { SchemaRegistryOptions } from "@assay/stream/schema-registry";
+import { UserError } from "../io";
+import { missingTopics } from "./await-setup";
+import { type KafkaSettings, kafkaRelations, kafkaSettings } from "./settings";
+import { pemFile } from "./store-login";
+
+/** Plain data, so that it may cross threads. The directory is that of the embedded log, which this process owns. */
+export type LogPlan = { readonly kind: "embedded"; readonly directory: string } | { readonly kind: "kafka" };
+
+export interface OpenLog<L extends Log = Log> {
+  readonly log: L;
+  readonly codec: Codec;
+  ready(): Readiness;
+  /** Once, after everything that uses it. */
+  close(): Promise<void>;
+}
+
+/** client_id tells this one from the brokers' other clients. Rejects where the world stays away past its retries. */
+export async function openLog(plan: LogPlan, env: Environment, client_id: string, logger: Logger): Promise<OpenLog> {
+  if (plan.kind === "kafka") {
+    const opened = await openKafka(readKafkaSettings(env), client_id, logger);
+    // They are there (await-setup.ts, host-services.ts); this has the log know them.
+    await opened.log.ensureTopics(allTopics);
+    return opened;
+  }
+  const log = await attachEmbeddedLog({ directory: plan.directory });
+  return { log, codec: new Codec(folderIds()), ready: () => ({ ready: true }), close: () => log.close() };
+}
+
+export async function openKafka(settings: KafkaSettings, client_id: string, logger: Logger): Promise<OpenLog<KafkaLog>> {
+  const { openSchemaRegistry } = await import("@assay/stream/schema-registry");
+  const ids = await openSchemaRegistry({ ...registryOptions(settings), logger });
+  try {
+    const log = await openTopics(settings, client_id, logger, (records) => ids.learn(records));
+    return {
+      log,
+      codec: new Codec(ids),
+      ready: () => log.ready(),
+      async close() {
+        await log.close();
+        await ids.close();
+      },
+    };
+  } catch (error) {
+    await ids.close();
+    throw error;
+  }
+}
+
+/** Of topics that a setup has made; makes none. Throws UserError where there are none. */
+export async function openExisting(settings: KafkaSettings, client_id: string, logger: Logger): Promise<OpenLog<KafkaLog>> {
+  const opened = await openKafka(settings, client_id, logger);
+  try {
+    const missing = missingTopics(await opened.log.checkTopics(allTopics));
+    if (missing !== undefined) throw new UserError(`${missing}: run assay setup first`);
+    await opened.log.ensureTopics(allTopics);
+    return opened;
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** The log without a registry: for its topics, or (with beforeRecords) the records too. */
+export async function openTopics(
+  settings: KafkaSettings,
+  client_id: string,
+  logger: Logger,
+  beforeRecords?: KafkaLogOptions["beforeRecords"],
+): Promise<KafkaLog> {
+  // Loaded here, so that every thread of an embedded Assay does without Kafka's client.
+  const { openKafkaLog } = await import("@assay/stream/kafka-log");
+  return openKafkaLog({ ...kafkaOptions(settings), client_id, logger, ...(beforeRecords ? { beforeRecords } : {}) });
+}
+
+/** Throws UserError where a file can't be read. */
+export function kafkaOptions(s: KafkaSettings): Omit<KafkaLogOptions, "client_id"> {
+  const tls = {
+    ...(s.ca_file === undefined ? {} : { ca: pemFile("ASSAY_KAFKA_CA_FILE", s.ca_file) }),
+    ...(s.certificate_file === undefined ? {} : { certificate: pemFile("ASSAY_KAFKA_CERT_FILE", s.certificate_file) }),
+    ...(s.key_file === undefined ? {} : { key: pemFile("ASSAY_KAFKA_KEY_FILE", s.key_file) }),
+  };
+  return {
+    brokers: s.brokers.split(","),
+    ...(s.tls ? { tls } : {}),
+    ...(s.sasl === "none" ? {} : { sasl: { mechanism: s.sasl, username: s.username, password: s.password ?? "" } }),
+    partitions: s.partitions,
+    ...(s.replication_factor === 0 ? {} : { replication_factor: s.replication_factor }),
+    compression: s.compression,
+    session_ms: s.session_ms,
+    retry_wait_ms: s.retry_ms,
+  };
+}
+
+function registryOptions(s: KafkaSettings): SchemaRegistryOptions {
+  return {
+    url: s.registry_url ?? "",
+    ...(s.registry_username === "" ? {} : { username: s.registry_username }),
+    ...(s.registry_password === undefined ? {} : { password: s.registry_password }),
+    ...(s.registry_ca_file === undefined ? {} : { ca: pemFile("ASSAY_SCHEMA_REGISTRY_CA_FILE", s.registry_ca_file) }),
+    retry_wait_ms: s.retry_ms,
+  };
+}
+
+function readKafkaSettings(env: Environment): KafkaSettings {
+  const read = readSettings(kafkaSettings, env, kafkaRelations);
+  if (!read.ok) throw new Error(read.problems.join("; "));
+  return read.settings;
+}
