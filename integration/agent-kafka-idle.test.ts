@@ -39,7 +39,7 @@ test("an agent that has nothing to send sets no timers without end", async () =>
     };
     const slot = { name: "os.0", size: 1, value, on_disk: true };
     const delivered = await delivery.deliver({ kind: "inventory", value, slot }, new AbortController().signal);
-    expect(delivered).toEqual({ kind: "delivered" });
+    expect(delivered).toMatchObject({ kind: "delivered" });
     expect(await timersSet(watched_ms)).toBeLessThan(timers_max);
   } finally {
     await delivery.close();

@@ -5,6 +5,7 @@ import { readingProblems } from "@assay/schemas/compatibility";
 import { type SchemaVersion, schemaVersions } from "@assay/schemas/generated/schemas";
 import { subjectOf } from "@assay/schemas/topics";
 import { openSchemaRegistry, type RegistryIds } from "@assay/stream/schema-registry";
+import { startPrivateRegistry } from "./private-broker";
 import { testRegistryUrl } from "./test-servers";
 
 type Schema = SchemaVersion["schema"];
@@ -71,6 +72,34 @@ test("ids of others, and ids that nobody has, make dead letters; the registry be
     { name: "undecodable", reason: "unknown_schema", detail: "schema id 2147483000" },
   ]);
 });
+
+test("while the registry is stopped what is known is read, and what isn't waits for it", async () => {
+  const registry = await startPrivateRegistry();
+  const ids = await openSchemaRegistry({ url: registry.url, retry_wait_ms: 60_000 });
+  try {
+    const order = { type: "record", name: "Order", namespace: "shop", fields: [{ name: "n", type: "int" }] };
+    const asked = await fetch(`${registry.url}/subjects/${fresh()}/versions`, posted({ schema: JSON.stringify(order) }));
+    const { id } = (await asked.json()) as { id: number };
+    await registry.kill();
+    const codec = new Codec(ids);
+    const known = codec.encode("HostSilent", silent);
+    await ids.learn([{ value: known }]);
+    expect(codec.decode(known)).toEqual({ name: "HostSilent", value: silent });
+
+    let isLearnt = false;
+    const learning = ids.learn([{ value: Buffer.concat([header(id), Buffer.from([2])]) }]).then(() => {
+      isLearnt = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(isLearnt).toBe(false);
+    await registry.start();
+    await learning;
+    expect(ids.refusal?.(id)).toBe("shop.Order is no record of Assay's");
+  } finally {
+    await ids.close();
+    await registry.close();
+  }
+}, 300_000);
 
 describe("the check without a registry says what the registry says", () => {
   const base = [

@@ -2,7 +2,8 @@
  * Delivery straight to Kafka, for a trusted publisher: the bytes that ingest would append, under the same keys, in the same partitions.
  *
  * What ingest does for other agents is then the broker's and the operator's: the broker's ACLs say who may write to the topics, but not
- * under which key; nobody checks bounds; and the record's time is this host's clock, so it must be kept right (NTP).
+ * under which key; nobody checks bounds; the record's time is this host's clock, so it must be kept right (NTP); and nobody says when rules
+ * or assessments want fresh inventory, so it is sent again every hour.
  *
  * A producer whose send failed is thrown away: whether the broker has the record is not known then. It is sent again, and readers drop
  * the repeat by its incarnation and seq.
@@ -46,7 +47,7 @@ export class KafkaDelivery implements Delivery {
     if (ids.kind !== "found") return ids;
     try {
       await untilAborted(this.send(next, new Codec({ ...folderIds(), currentId: ids.currentId })), signal);
-      return { kind: "delivered" };
+      return { kind: "delivered", inventory_age_ms_max };
     } catch (error) {
       await this.dropProducer();
       return outcomeOf(error as Error);
@@ -60,7 +61,9 @@ export class KafkaDelivery implements Delivery {
 
   private async send(next: Waiting, codec: Codec): Promise<void> {
     const { host_id, now, request_wait_ms, topic_prefix = "" } = this.options;
-    this.producer ??= await this.connect();
+    if (!this.producer) await this.connect();
+    const { producer } = this;
+    if (!producer) throw new Error("the agent gave up this connection");
     // The kernel shows them as long as they are open.
     for (const socket of this.sockets) this.options.own.openedBy(socket);
     const sent_at = now();
@@ -68,7 +71,7 @@ export class KafkaDelivery implements Delivery {
       next.kind === "telemetry"
         ? [topics.telemetry, host_id, codec.encode("TelemetryBatch", { ...next.value, sent_at })]
         : [topics.inventory, inventoryKey(next.value), codec.encode("InventorySection", { ...next.value, sent_at })];
-    await this.producer.send({
+    await producer.send({
       topic: topic_prefix + topic.name,
       acks: all_in_sync,
       timeout: request_wait_ms,
@@ -77,7 +80,7 @@ export class KafkaDelivery implements Delivery {
     });
   }
 
-  private async connect(): Promise<Producer> {
+  private async connect(): Promise<void> {
     const { connection, host_id, request_wait_ms, own } = this.options;
     const producer = createProducer(connection, { partition_key: host_id, request_wait_ms }, (socket) => {
       if (this.producer !== producer) socket.destroy(); // dropped while it connected
@@ -87,7 +90,6 @@ export class KafkaDelivery implements Delivery {
     });
     this.producer = producer;
     await producer.connect();
-    return producer;
   }
 
   private async dropProducer(): Promise<void> {
@@ -99,6 +101,7 @@ export class KafkaDelivery implements Delivery {
   }
 }
 
+const inventory_age_ms_max = 3_600_000;
 const all_in_sync = -1;
 const gzip_from_bytes = 1_024;
 
