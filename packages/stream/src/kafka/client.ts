@@ -12,8 +12,10 @@ import { Kafka, type Logger, logLevel, type SASLOptions } from "kafkajs";
 import type { KafkaLogOptions } from "../kafka-log";
 import { WireReader, WireWriter } from "./wire";
 
-/** An answer that takes longer is given up, and its connection with it. */
-export const request_ms = 30_000;
+/** Without an answer for this long the request has failed, with the time added for which the broker was told that it may wait. */
+export const request_ms = 10_000;
+/** How long the broker may wait for in-sync replicas. */
+const replication_ms = 20_000;
 const connection_ms = 10_000;
 const metadata_age_ms = 300_000;
 const keep_alive_ms = 60_000;
@@ -139,12 +141,34 @@ export class KafkaClient {
     });
   }
 
-  /** A producer id that nobody has had. */
-  async newProducerId(): Promise<{ readonly producer_id: bigint; readonly producer_epoch: number }> {
+  async controller(): Promise<Broker> {
     return unwrapped(async () => {
       this.failIfClosed();
       if (!this.cluster.isConnected()) await this.refresh();
-      const broker = await this.cluster.findControllerBroker();
+      return this.cluster.findControllerBroker();
+    });
+  }
+
+  /** Returns what the brokers say of each. */
+  async createTopics(
+    topics: readonly NewTopic[],
+  ): Promise<readonly { topic: string; errorCode: number; errorMessage: string | null }[]> {
+    const controller = await this.controller();
+    const request = { topics, validateOnly: false, timeout: request_ms / 2 };
+    const { topicErrors } = await unwrapped(() =>
+      sendUnjudged<{ topicErrors: { topic: string; errorCode: number; errorMessage: string | null }[] }>(
+        controller,
+        "CreateTopics",
+        request,
+      ),
+    );
+    return topicErrors;
+  }
+
+  /** A producer id that nobody has had. */
+  async newProducerId(): Promise<{ readonly producer_id: bigint; readonly producer_epoch: number }> {
+    return unwrapped(async () => {
+      const broker = await this.controller();
       const { producerId, producerEpoch } = await broker.initProducerId({ transactionTimeout: 60_000 });
       return { producer_id: BigInt(producerId), producer_epoch: producerEpoch };
     });
@@ -163,7 +187,11 @@ export class KafkaClient {
   async fetch(node_id: number, places: readonly FetchPlace[], limits: FetchLimits): Promise<readonly Fetched[]> {
     const broker = await this.broker(node_id);
     const by_place = new Map(places.map((place) => [`${place.topic}/${place.partition}`, place]));
-    const answers = await this.send(broker, fetch_api, { encode: () => encodeFetch(places, limits), decode: decodeFetched });
+    const answers = await this.send(broker, fetch_api, {
+      encode: () => encodeFetch(places, limits),
+      decode: decodeFetched,
+      wait_ms: limits.wait_ms,
+    });
     return answers.flatMap((answer) => {
       const place = by_place.get(`${answer.topic}/${answer.partition}`);
       return place ? [{ ...answer, offset: place.offset }] : [];
@@ -173,7 +201,11 @@ export class KafkaClient {
   /** acks: all in-sync replicas. */
   async produce(node_id: number, batches: readonly ProduceBatch[]): Promise<readonly Produced[]> {
     const broker = await this.broker(node_id);
-    return this.send(broker, produce_api, { encode: () => encodeProduce(batches), decode: decodeProduced });
+    return this.send(broker, produce_api, {
+      encode: () => encodeProduce(batches),
+      decode: decodeProduced,
+      wait_ms: replication_ms,
+    });
   }
 
   /** Unlike kafkajs' own, tells the member id that the group gives, so that it isn't lost with the connection. */
@@ -205,7 +237,7 @@ export class KafkaClient {
     for (const socket of this.sockets) socket.destroy(); // one that was being opened meanwhile
   }
 
-  private async send<T>(broker: Broker, api: Api, { encode, decode }: Exchange<T>): Promise<T> {
+  private async send<T>(broker: Broker, api: Api, { encode, decode, wait_ms }: Exchange<T>): Promise<T> {
     const definition = {
       versions: [String(api.version)],
       protocol: ({ version }: { version: number }) => {
@@ -221,6 +253,7 @@ export class KafkaClient {
             },
           },
           response: { decode: async (bytes: Buffer) => ({ answer: decode(bytes) }), parse: async (decoded: unknown) => decoded },
+          requestTimeout: request_ms + wait_ms,
         });
       },
     };
@@ -303,7 +336,13 @@ export function transient(message: string): KafkaError {
 export interface Broker {
   readonly nodeId: number;
   readonly connectionPool: ConnectionPool;
-  metadata(topics: string[]): Promise<Metadata>;
+  isConnected(): boolean;
+  metadata(topics: readonly string[]): Promise<Metadata>;
+  describeConfigs(request: {
+    resources: readonly { type: number; name: string; configNames: readonly string[] }[];
+  }): Promise<{
+    resources: readonly { resourceName: string; configEntries: readonly { configName: string; configValue: string }[] }[];
+  }>;
   lookupRequest(api_key: number, definition: unknown): (request: object) => object;
   initProducerId(request: { transactionTimeout: number }): Promise<{ producerId: string; producerEpoch: number }>;
   listOffsets(request: {
@@ -352,6 +391,13 @@ export interface JoinAnswer {
   readonly leaderId: string;
   readonly memberId: string;
   readonly members: readonly { memberId: string; memberMetadata: Buffer }[];
+}
+
+export interface NewTopic {
+  readonly topic: string;
+  readonly numPartitions: number;
+  readonly replicationFactor: number;
+  readonly configEntries: readonly { readonly name: string; readonly value: string }[];
 }
 
 interface ConnectionPool {
@@ -411,6 +457,7 @@ interface Api {
 interface Exchange<T> {
   readonly encode: () => Buffer;
   readonly decode: (bytes: Buffer) => T;
+  readonly wait_ms: number;
 }
 
 /** Nothing of Assay's writes in transactions. */
@@ -418,13 +465,15 @@ const read_uncommitted = 0;
 const produce_api: Api = { key: 0, name: "Produce", version: 7 };
 const fetch_api: Api = { key: 1, name: "Fetch", version: 11 };
 
+type RequestName = "JoinGroup" | "Metadata" | "CreateTopics";
+
 const ClusterOfKafkajs = require("kafkajs/src/cluster") as new (options: ClusterOptions) => Cluster;
 const RequestQueue = require("kafkajs/src/network/requestQueue") as {
   prototype: { pending: readonly unknown[]; scheduleCheckPendingRequests(): void; guarded?: true };
 };
 const requests = {
-  ...(require("kafkajs/src/protocol/requests") as { requests: { JoinGroup: unknown; Metadata: unknown } }).requests,
-  apiKeys: require("kafkajs/src/protocol/requests/apiKeys") as { JoinGroup: number; Metadata: number },
+  ...(require("kafkajs/src/protocol/requests") as { requests: Record<RequestName, unknown> }).requests,
+  apiKeys: require("kafkajs/src/protocol/requests/apiKeys") as Record<RequestName, number>,
 };
 const protocolErrors = require("kafkajs/src/protocol/error") as { createErrorFromCode(code: number): KafkaError };
 
@@ -443,8 +492,9 @@ function guardIdleTimer(): void {
 }
 
 /**
- * Two faults of kafkajs: requests that meet an ended connection at the same time each open one, and leave all but the last behind; and one
- * topic or partition in trouble makes all metadata an error.
+ * Three faults of kafkajs: requests that meet an ended connection at the same time each open one, and leave all but the last behind; one
+ * topic or partition in trouble makes all metadata an error; and a broker that took a connection and then didn't answer counts as
+ * connected, so that everything fails until that connection ends.
  */
 function mended(broker: Broker): Broker {
   const { connectionPool } = broker;
@@ -462,17 +512,18 @@ function mended(broker: Broker): Broker {
     }
     return connection;
   };
-  broker.metadata = (topics) => {
-    const { Metadata, apiKeys } = requests;
-    const request = broker.lookupRequest(apiKeys.Metadata, Metadata)({ topics, allowAutoTopicCreation: false }) as {
-      response: object;
-    };
-    return connectionPool.send<Metadata>({
-      ...request,
-      response: { ...request.response, parse: async (data: Metadata) => data },
-    });
-  };
+  broker.metadata = (topics) =>
+    sendUnjudged<Metadata>(broker, "Metadata", { topics: [...topics], allowAutoTopicCreation: false });
+  const lookupWhileUnknown = broker.lookupRequest;
+  const isConnected = broker.isConnected.bind(broker);
+  broker.isConnected = () => isConnected() && broker.lookupRequest !== lookupWhileUnknown;
   return broker;
+}
+
+/** kafkajs' request, with all that is in the answer: not only the first error. */
+function sendUnjudged<T>(broker: Broker, api: "Metadata" | "CreateTopics", request: object): Promise<T> {
+  const made = broker.lookupRequest(requests.apiKeys[api], requests[api])(request) as { readonly response: object };
+  return broker.connectionPool.send<T>({ ...made, response: { ...made.response, parse: async (data: T) => data } });
 }
 
 /** kafkajs wraps an error after its own retries, of which it is told to make none: what counts is the error within. */
@@ -534,7 +585,7 @@ function encodeProduce(batches: readonly ProduceBatch[]): Buffer {
   const writer = new WireWriter()
     .string(null) // transaction
     .int16(-1) // acks: all
-    .int32(request_ms);
+    .int32(replication_ms);
   return writer
     .array(byTopic(batches), ({ topic, items }) => {
       writer.string(topic).array(items, ({ partition, bytes }) => {

@@ -2,51 +2,42 @@
 
 export function crc32c(bytes: Buffer): number {
   tables ??= makeTables();
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
+  const table = tables;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const whole = bytes.length - (bytes.length % 8);
   let crc = -1;
   let at = 0;
-  for (const end = bytes.length - 7; at < end; at += 8) {
-    const low = crc ^ bytes.readInt32LE(at);
-    const high = bytes.readInt32LE(at + 4);
+  for (; at < whole; at += 8) {
+    const low = crc ^ view.getInt32(at, true);
+    const high = view.getInt32(at + 4, true);
     crc =
-      entry(t7, low) ^
-      entry(t6, low >>> 8) ^
-      entry(t5, low >>> 16) ^
-      entry(t4, low >>> 24) ^
-      entry(t3, high) ^
-      entry(t2, high >>> 8) ^
-      entry(t1, high >>> 16) ^
-      entry(t0, high >>> 24);
+      (table[1792 + (low & 0xff)] as number) ^
+      (table[1536 + ((low >>> 8) & 0xff)] as number) ^
+      (table[1280 + ((low >>> 16) & 0xff)] as number) ^
+      (table[1024 + (low >>> 24)] as number) ^
+      (table[768 + (high & 0xff)] as number) ^
+      (table[512 + ((high >>> 8) & 0xff)] as number) ^
+      (table[256 + ((high >>> 16) & 0xff)] as number) ^
+      (table[high >>> 24] as number);
   }
-  for (; at < bytes.length; at++) crc = entry(t0, crc ^ bytes.readUInt8(at)) ^ (crc >>> 8);
+  for (; at < bytes.length; at++) crc = (table[(crc ^ view.getUint8(at)) & 0xff] as number) ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 
-type Tables = readonly [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
-let tables: Tables | undefined;
+/** Eight tables of 256, one behind the other: of a byte, and of a byte with one to seven zero bytes behind it. */
+let tables: Int32Array | undefined;
 const polynomial = 0x82f63b78;
 
-function entry(table: Int32Array, index: number): number {
-  return table[index & 0xff] ?? 0;
-}
-
-function makeTables(): Tables {
-  const made: Tables = [table(), table(), table(), table(), table(), table(), table(), table()];
-  const [first] = made;
+function makeTables(): Int32Array {
+  const made = new Int32Array(8 * 256);
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
-    first[byte] = crc;
+    made[byte] = crc;
   }
-  for (let step = 1; step < made.length; step++) {
-    for (let byte = 0; byte < 256; byte++) {
-      const before = made[step - 1]?.[byte] ?? 0;
-      (made[step] as Int32Array)[byte] = entry(first, before) ^ (before >>> 8);
-    }
+  for (let at = 256; at < made.length; at++) {
+    const before = made[at - 256] as number;
+    made[at] = (made[before & 0xff] as number) ^ (before >>> 8);
   }
   return made;
-}
-
-function table(): Int32Array {
-  return new Int32Array(256);
 }

@@ -2,9 +2,9 @@
  * The topics on the brokers: created from the table, compared with it, never changed. Partition counts are remembered, since they are fixed.
  */
 import type { TopicDefinition } from "@assay/schemas/topics";
-import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
+import { ConfigResourceTypes } from "kafkajs";
 import type { KafkaLogOptions, TopicCheck } from "../kafka-log";
-import { connectionSettings, type KafkaClient, transient } from "./client";
+import { errorOfCode, isTransient, type KafkaClient, transient } from "./client";
 import type { Patience } from "./patience";
 
 export interface KnownTopic {
@@ -124,9 +124,21 @@ export class Topics {
       replicationFactor: this.options.replication_factor ?? -1, // -1: the broker's default
       configEntries: [...topicSettings(definition)].map(([name, value]) => ({ name, value })),
     }));
-    await this.administer("creating topics", (admin) => admin.createTopics({ topics, waitForLeaders: false }));
-    for (const { topic, numPartitions } of topics)
-      this.options.logger?.info({ topic, partitions: numPartitions }, "topic created");
+    const answers = await this.patience.untilKnown(
+      async () => {
+        const answers = await this.client.createTopics(topics);
+        const late = answers.find(({ errorCode }) => errorCode !== 0 && isTransient(errorOfCode(errorCode)));
+        if (late) throw errorOfCode(late.errorCode);
+        return answers;
+      },
+      { what: "creating topics", recover: () => this.client.refresh() },
+    );
+    for (const { topic, errorCode, errorMessage } of answers) {
+      if (errorCode === 0) this.options.logger?.info({ topic }, "topic created");
+      else if (errorCode !== topic_exists) {
+        throw new Error(`the topic ${topic} can't be created: ${errorMessage ?? errorOfCode(errorCode).message}`);
+      }
+    }
   }
 
   private async settings(definitions: readonly TopicDefinition[]): Promise<Map<string, ReadonlyMap<string, string>>> {
@@ -135,30 +147,15 @@ export class Topics {
       name: this.prefix + definition.name,
       configNames: [...topicSettings(definition).keys()],
     }));
-    const described = await this.administer("reading topics' settings", (admin) =>
-      admin.describeConfigs({ resources, includeSynonyms: false }),
+    const described = await this.patience.untilKnown(
+      async () => (await this.client.controller()).describeConfigs({ resources }),
+      { what: "reading topics' settings", recover: () => this.client.refresh() },
     );
     return new Map(
       described.resources.map(({ resourceName, configEntries }) => [
         resourceName.slice(this.prefix.length),
         new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
       ]),
-    );
-  }
-
-  private async administer<T>(what: string, work: (admin: ReturnType<Kafka["admin"]>) => Promise<T>): Promise<T> {
-    const kafka = new Kafka({ ...connectionSettings(this.options), logLevel: logLevel.NOTHING });
-    return this.patience.untilKnown(
-      async () => {
-        const admin = kafka.admin();
-        try {
-          await admin.connect();
-          return await work(admin);
-        } finally {
-          await admin.disconnect();
-        }
-      },
-      { what },
     );
   }
 
@@ -172,6 +169,8 @@ export class Topics {
   }
 }
 
+/** Another service was faster. */
+const topic_exists = 36;
 const hour = 3_600_000;
 
 /**
