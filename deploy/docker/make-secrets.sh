@@ -22,6 +22,7 @@ trap 'rm -rf "$made"' EXIT
 
 printf %s "$writer" > "$made/clickhouse-password"
 printf %s "$reader" > "$made/clickhouse-reader-password"
+random > "$made/api-key"
 random > "$made/enrol-secret"
 random > "$made/grafana-admin-password"
 cat > "$made/clickhouse-users.xml" <<XML
