@@ -6,7 +6,8 @@ if (skipped) process.stderr.write("integration tests are SKIPPED, because ASSAY_
 
 module.exports = {
   ...base,
-  testMatch: skipped ? [] : ["<rootDir>/integration/**/*.test.ts"],
+  testMatch: ["<rootDir>/integration/**/*.test.ts"],
+  testPathIgnorePatterns: skipped ? ["/"] : base.testPathIgnorePatterns,
   passWithNoTests: skipped,
   globalSetup: "<rootDir>/integration/global-setup.ts",
   globalTeardown: "<rootDir>/integration/global-teardown.ts",
