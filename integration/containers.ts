@@ -3,7 +3,7 @@ import { KafkaContainer } from "@testcontainers/kafka";
 import { GenericContainer, getContainerRuntimeClient, type StartedTestContainer, Wait } from "testcontainers";
 
 const kafka_image = "confluentinc/cp-kafka:8.1.0";
-const registry_image = "apicurio/apicurio-registry:3.0.9";
+const registry_image = "quay.io/apicurio/apicurio-registry-mem:2.6.13.Final"; // the version of deploy/local-kafka/pom.xml
 const kafka_port = 9093; // the one that KafkaContainer advertises
 const registry_port = 8080;
 const registry_path = "/apis/ccompat/v7";
