@@ -72,7 +72,8 @@ function audit(
 ) {
   const { earliest = 0, ...rest } = more;
   const recount = emptyRecount(window_ms);
-  for (const record of records) addRecord(recount, record);
+  const dead = rest.dead_letters ?? new Set();
+  for (const record of records) addRecord(recount, record, dead.has(`${record.partition}:${record.offset}`));
   const correlated_to = Math.max(-1, ...records.map((r) => r.offset)) + 1;
   const result = account({
     recount,
@@ -127,6 +128,55 @@ test("an event that the store lacks is noticed though the totals of two windows 
   const { processes, problems } = audit(records, [part(0, 1, 2, 2), part(1, 2, 3, 2)]);
   expect(processes?.difference).toBe(0);
   expect(problems).toHaveLength(2);
+});
+
+describe("a batch that was replayed after later ones", () => {
+  const later: readonly Sent[] = [
+    { seq: 1, at: [1_000], through: 5_000 },
+    { seq: 3, at: [21_000], through: 22_500 },
+    { seq: 2, at: [7_000, 8_000], through: 9_000 },
+  ];
+
+  test("is pending until its host's next batch, and due with that as a supplement", () => {
+    const waiting = audit(topic(later), [part(0, 1, 3, 1)]);
+    expect(waiting.problems).toEqual([]);
+    expect(waiting.processes).toMatchObject({ accepted: 4, windowed: 1, pending: 3, difference: 0 });
+    const next = topic([...later, { seq: 4, through: 23_000 }]);
+    expect(audit(next, [part(0, 1, 3, 1)]).processes).toMatchObject({ pending: 1, difference: 2 });
+    const supplement = part(0, 4, 4, 2, { closed_by: "supplement" });
+    const told = audit(next, [part(0, 1, 3, 1), supplement]);
+    expect(told.problems).toEqual([]);
+    expect(told.processes).toMatchObject({ accepted: 4, windowed: 3, pending: 1, difference: 0 });
+  });
+
+  test("counts once however often it is replayed, and as dead-lettered where it was", () => {
+    const again = topic([...later, later[2] as Sent, { seq: 4, through: 23_000 }]);
+    const supplement = part(0, 4, 4, 2, { closed_by: "supplement", repeats: 2 });
+    const { processes, problems } = audit(again, [part(0, 1, 3, 1), supplement]);
+    expect(problems).toEqual([]);
+    expect(processes).toMatchObject({ accepted: 6, windowed: 3, duplicates: 2, pending: 1, difference: 0 });
+    // The first time it was no use; the replay of that one is the first that counts.
+    const dead = audit(
+      topic([
+        ...(later.slice(0, 1) as Sent[]),
+        later[2] as Sent,
+        later[1] as Sent,
+        later[2] as Sent,
+        { seq: 4, through: 23_000 },
+      ]),
+      [part(0, 1, 3, 1), part(0, 4, 4, 2, { closed_by: "supplement" })],
+      { dead_letters: new Set(["0:1"]) },
+    );
+    expect(dead.problems).toEqual([]);
+    expect(dead.processes).toMatchObject({ accepted: 6, dead_lettered: 2, windowed: 3, pending: 1, difference: 0 });
+    const waiting = audit(
+      topic([...(later.slice(0, 1) as Sent[]), later[2] as Sent, later[1] as Sent, later[2] as Sent]),
+      [part(0, 1, 3, 1)],
+      { dead_letters: new Set(["0:1"]) },
+    );
+    expect(waiting.problems).toEqual([]);
+    expect(waiting.processes).toMatchObject({ accepted: 6, dead_lettered: 2, windowed: 1, pending: 3, difference: 0 });
+  });
 });
 
 test("a repeated batch counts as duplicates once a later part has told it, and as pending before", () => {

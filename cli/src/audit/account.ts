@@ -147,8 +147,10 @@ function accountHost(
     for (const [window, counts] of batch.windows) {
       if (horizon.windows.has(window)) continue;
       addCounts(accepted, counts);
-      const shown = covers(marks.get(window), batch);
-      if (!shown && (covers(waiting.get(window), batch) || !closing.mustBeClosed(window, batch))) {
+      // The batch that its events count with.
+      const by = batch.late ? closing.nextOf(batch) : batch;
+      const shown = by !== undefined && covers(marks.get(window), by);
+      if (!shown && (by === undefined || covers(waiting.get(window), by) || !closing.mustBeClosed(window, by))) {
         addCounts(pending, counts);
         continue;
       }
@@ -220,7 +222,8 @@ function windowProblems(host: CountedHost, kept: readonly StoredPart[], expected
 function closings(host: CountedHost, first: readonly CountedBatch[], input: AuditInput) {
   const partition = host.batches[0]?.partition ?? 0;
   const committed = input.partitions.get(partition)?.correlated_to ?? 0;
-  const closed_through = first.reduce(
+  const in_time = first.filter((batch) => !batch.late);
+  const closed_through = in_time.reduce(
     (max, batch) => (batch.offset < committed ? Math.max(max, batch.complete_through - input.lateness_ms) : max),
     Number.NEGATIVE_INFINITY,
   );
@@ -236,6 +239,10 @@ function closings(host: CountedHost, first: readonly CountedBatch[], input: Audi
     mustBeClosed(window: number, batch: CountedBatch): boolean {
       if (batch.offset >= committed) return false;
       return window + input.recount.window_ms <= closed_through || batch.offset < silentOffset;
+    },
+    /** The host's next batch in the topic, by which it has told of everything before; undefined while there is none. */
+    nextOf(late: CountedBatch): CountedBatch | undefined {
+      return in_time.find((batch) => batch.offset > late.offset);
     },
     /** The offset of the record at which a part was cut: of its batch, or of the HostSilent after it. */
     ownOffset(part: PartId): number | undefined {
@@ -267,7 +274,7 @@ function retentionHorizon(
   stored: readonly StoredPart[],
   input: AuditInput,
 ): { readonly windows: ReadonlySet<number>; readonly offset: number; readonly part: PartId | undefined } {
-  const oldest = first[0];
+  const oldest = first.find((batch) => !batch.late);
   const partition = oldest?.partition ?? 0;
   const lost = (input.partitions.get(partition)?.earliest ?? 0) > 0;
   if (!lost || !oldest) return { windows: new Set(), offset: -1, part: undefined };

@@ -31,7 +31,13 @@ export interface ReadTelemetry {
   readonly from: number | undefined;
 }
 
-export async function readTelemetry(log: LogReader, codec: Codec, window_ms: number): Promise<ReadTelemetry> {
+/** dead: "partition:offset" of records that are dead letters. */
+export async function readTelemetry(
+  log: LogReader,
+  codec: Codec,
+  window_ms: number,
+  dead: ReadonlySet<string>,
+): Promise<ReadTelemetry> {
   const recount = emptyRecount(window_ms);
   const earliest = new Map<number, number>();
   let from: number | undefined;
@@ -42,7 +48,8 @@ export async function readTelemetry(log: LogReader, codec: Codec, window_ms: num
       const { offset, timestamp } = record;
       const decoded = record.value ? codec.decode(record.value) : undefined;
       if (decoded?.name === "TelemetryBatch") {
-        addRecord(recount, { kind: "batch", partition, offset, timestamp, batch: decoded.value });
+        const is_dead = dead.has(`${partition}:${offset}`);
+        addRecord(recount, { kind: "batch", partition, offset, timestamp, batch: decoded.value }, is_dead);
       } else if (decoded?.name === "HostSilent") {
         addRecord(recount, { kind: "silent", partition, offset, timestamp, ...decoded.value });
       } else addRecord(recount, { kind: "unreadable", partition, offset, timestamp });

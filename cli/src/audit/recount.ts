@@ -24,6 +24,8 @@ export interface CountedBatch {
   readonly offset: number;
   readonly incarnation: number;
   readonly seq: number;
+  /** Came for the first time after later ones, as replays do: its events count with the host's next batch in the topic. */
+  readonly late: boolean;
   /** The agent's, corrected by its clock's offset. */
   readonly complete_through: number;
   readonly events: KindCounts;
@@ -41,6 +43,8 @@ export interface CountedHost {
   /** Ids of batches, in the order of the topic, and the clock's correction after the last new one. */
   readonly seen: Set<string>;
   clock_offset_ms: number;
+  /** The highest incarnation, and the highest seq in it. */
+  mark: readonly [incarnation: number, seq: number];
   readonly silents: { readonly offset: number; readonly incarnation: number; readonly seq: number }[];
 }
 
@@ -60,7 +64,8 @@ export function emptyRecount(window_ms: number): Recount {
   return { window_ms, hosts: new Map(), unreadable: new Set() };
 }
 
-export function addRecord(recount: Recount, record: TelemetryRecord): void {
+/** is_dead: a stage could not use it and made a dead letter of it, so to the stage it was never there. */
+export function addRecord(recount: Recount, record: TelemetryRecord, is_dead = false): void {
   if (record.kind === "unreadable") {
     recount.unreadable.add(`${record.partition}:${record.offset}`);
     return;
@@ -73,16 +78,23 @@ export function addRecord(recount: Recount, record: TelemetryRecord): void {
   const of = host(recount, batch.host_id);
   of.host_name = batch.host_name;
   const id = `${batch.incarnation}:${batch.seq}`;
-  if (!of.seen.has(id)) {
-    of.seen.add(id);
-    of.clock_offset_ms = clockOffset(of.clock_offset_ms, record.timestamp - batch.sent_at);
+  const fresh = !is_dead && !of.seen.has(id);
+  if (fresh) of.seen.add(id);
+  const ahead = batch.incarnation > of.mark[0] || (batch.incarnation === of.mark[0] && batch.seq > of.mark[1]);
+  const late = fresh && !ahead;
+  const skew_ms = record.timestamp - batch.sent_at;
+  if (fresh && ahead) {
+    of.clock_offset_ms = clockOffset(of.clock_offset_ms, skew_ms);
+    of.mark = [batch.incarnation, batch.seq];
   }
+  // One that is late says nothing of the clock now.
+  const offset_ms = late ? clockOffset(0, skew_ms) : of.clock_offset_ms;
   const latest = record.timestamp + future_ms_max;
   const windows = new Map<number, KindCounts>();
   const events = noCounts();
   for (const kind of telemetryKinds) {
     for (const event of batch[kind]) {
-      const at = Math.min(event.at + of.clock_offset_ms, latest);
+      const at = Math.min(event.at + offset_ms, latest);
       const start = Math.floor(at / recount.window_ms) * recount.window_ms;
       let counts = windows.get(start);
       if (!counts) {
@@ -104,7 +116,8 @@ export function addRecord(recount: Recount, record: TelemetryRecord): void {
     offset: record.offset,
     incarnation: batch.incarnation,
     seq: batch.seq,
-    complete_through: Math.min(batch.complete_through + of.clock_offset_ms, latest),
+    late,
+    complete_through: Math.min(batch.complete_through + offset_ms, latest),
     events,
     windows,
     drops,
@@ -149,7 +162,7 @@ export function isKind(kind: string): kind is TelemetryKind {
 function host(recount: Recount, host_id: string): CountedHost {
   let found = recount.hosts.get(host_id);
   if (!found) {
-    found = { host_id, host_name: "", batches: [], silents: [], seen: new Set(), clock_offset_ms: 0 };
+    found = { host_id, host_name: "", batches: [], silents: [], seen: new Set(), clock_offset_ms: 0, mark: [0, 0] };
     recount.hosts.set(host_id, found);
   }
   return found;

@@ -25,7 +25,9 @@ export async function runAudit(
   const positions = await readPositions(log);
   const stored = await readStoredParts(store, now - stored_behind_ms);
   const unevaluated = await readUnevaluated(log, codec, positions.evaluated_to);
-  const telemetry = await readTelemetry(log, codec, settings.window_ms);
+  // Read twice: a telemetry record is taken by what is known of it already, and counted by what is known at the end.
+  const { of_telemetry: dead } = await readDeadLetters(log, codec);
+  const telemetry = await readTelemetry(log, codec, settings.window_ms, dead);
   const dead_letters = await readDeadLetters(log, codec);
   const partitions = new Map(
     [...telemetry.earliest].map(([partition, earliest]) => [

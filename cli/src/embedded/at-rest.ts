@@ -9,14 +9,14 @@ import { type Io, UserError } from "../io";
 import { checkDataDirectory, type DataDirectory } from "./data-directory";
 import { runningHolder } from "./lock-file";
 
-/** What for, in the message to who has it running: "audit". Throws UserError. */
+/** what: that is to be done, in the message to who has it running. Throws UserError. */
 export function requireAtRest(data: DataDirectory, what: string, io: Pick<Io, "uid">): void {
   if (!existsSync(data.services)) throw new UserError(`there is no data in ${data.root} yet (--data, ASSAY_DATA_DIR)`);
   checkDataDirectory(data, io.uid);
   const holder = runningHolder(data.lock);
   if (holder === undefined) return;
   throw new UserError(
-    `${data.root} is in use by process ${holder}, and while that runs the log is its alone and goes on: stop that one first, then ${what}; or ${what} other data (--data, ASSAY_DATA_DIR)`,
+    `${data.root} is in use by process ${holder}: stop that one first, then ${what}, because while it runs nobody else may open the log, which goes on; or name other data (--data, ASSAY_DATA_DIR)`,
   );
 }
 

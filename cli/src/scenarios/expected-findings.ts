@@ -1,6 +1,5 @@
 /** Occurrences that the delivered events call for, and those that were found, by host and rule. */
-import type { RunningAssay } from "./running-assay";
-import { allFindings } from "./scenario-api";
+import { type ApiAccess, allFindings } from "./scenario-api";
 import { type Delivered, markedRules } from "./synthetic-host";
 
 export type Occurrences = ReadonlyMap<string, number>;
@@ -13,7 +12,7 @@ export function expectedFindings(delivered: ReadonlyMap<string, Delivered>): Occ
   return expected;
 }
 
-export async function foundFindings(assay: RunningAssay, delivered: ReadonlyMap<string, Delivered>): Promise<Occurrences> {
+export async function foundFindings(assay: ApiAccess, delivered: ReadonlyMap<string, Delivered>): Promise<Occurrences> {
   const rules: readonly string[] = Object.values(markedRules);
   const found = new Map<string, number>();
   for (const { host_id, rule_id, occurrences } of await allFindings(assay)) {

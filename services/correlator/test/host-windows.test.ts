@@ -61,9 +61,10 @@ test("a repeated batch counts as duplicates, told with the host's next part", ()
   });
 });
 
-test("a new incarnation starts over at 1, and an older one that comes late is a duplicate", () => {
+test("a new incarnation starts over at 1, and a repeat of an older one is a duplicate", () => {
   const partition = new Partition(settings);
-  partition.tell(batch({ incarnation: 5, seq: 9, complete_through: 3_000, sent_at: 3_000 }));
+  const old = batch({ incarnation: 5, seq: 9, processes: [processEvent(2_500)], complete_through: 3_000, sent_at: 3_000 });
+  partition.tell(old);
   partition.tell(
     batch({
       incarnation: 6,
@@ -74,12 +75,68 @@ test("a new incarnation starts over at 1, and an older one that comes late is a 
       sent_at: 5_000,
     }),
   );
-  partition.tell(batch({ incarnation: 5, seq: 10, processes: [processEvent(4_600)], complete_through: 5_000, sent_at: 5_000 }));
+  partition.tell(old);
   const [part] = partition.tell(
     batch({ incarnation: 6, seq: 2, observed_from: 4_000, complete_through: 12_000, sent_at: 12_000 }),
   );
-  expect(part).toMatchObject({ incarnation: 6, seq_from: 0, seq_to: 2, covered_from: 4_000, covered_to: 10_000 });
-  expect(part?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 1, duplicates: 1 });
+  expect(part).toMatchObject({ incarnation: 6, seq_from: 0, seq_to: 2 });
+  expect(part?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 2, duplicates: 1 });
+});
+
+describe("a batch that comes after later ones, and has not been seen", () => {
+  const at = (seq: number, through: number, times: readonly number[] = []) =>
+    batch({ seq, complete_through: through, sent_at: through, processes: times.map((time) => processEvent(time)) });
+
+  test("counts with the host's next batch, as a supplement of the window that has closed", () => {
+    const partition = new Partition(settings);
+    partition.tell(at(1, 3_000, [2_000]));
+    partition.tell(at(3, 22_000, [21_000]));
+    expect(partition.windows()).toHaveLength(1);
+    expect(partition.tell(at(2, 6_000, [5_000, 5_100]), 6_000)).toEqual([]);
+    partition.restart();
+    const parts = partition.tell(at(4, 23_000));
+    expect(parts).toMatchObject([{ window_start: 0, closed_by: "supplement", seq_from: 4, seq_to: 4 }]);
+    expect(parts[0]?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 2, duplicates: 0 });
+  });
+
+  test("goes into its window where that is still open", () => {
+    const partition = new Partition(settings);
+    partition.tell(at(1, 1_000, [500]));
+    partition.tell(at(3, 5_000));
+    partition.tell(at(2, 3_000, [2_500]), 3_000);
+    const [part, ...others] = partition.tell(at(4, 12_000));
+    expect(others).toEqual([]);
+    expect(part).toMatchObject({ window_start: 0, closed_by: "complete" });
+    expect(part?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 2, duplicates: 0 });
+  });
+
+  test("counts once: its own repeat is a duplicate", () => {
+    const partition = new Partition(settings);
+    partition.tell(at(1, 3_000));
+    partition.tell(at(4, 22_000));
+    for (const seq of [2, 3, 2, 3]) partition.tell(at(seq, 6_000, [5_000]), 6_000);
+    const parts = partition.tell(at(5, 23_000));
+    expect(parts).toHaveLength(1);
+    expect(parts[0]?.counts.find((c) => c.kind === "processes")).toMatchObject({ windowed: 2, duplicates: 2 });
+  });
+
+  test("past what may wait for a host it is a dead letter again, and may come once more", () => {
+    const partition = new Partition(settings);
+    partition.tell(at(1, 3_000));
+    partition.tell(at(4, 22_000));
+    const large = (seq: number) => ({
+      ...at(seq, 6_000),
+      processes: [processEvent(5_000, { command_line: "x".repeat(2 * 1024 * 1024) })],
+    });
+    partition.tell(large(2), 6_000);
+    partition.tell(large(3), 6_000);
+    const letters = () => partition.outputs.filter(({ topic }) => topic === topics.deadLetters.name);
+    expect(letters()).toHaveLength(1);
+    partition.tell(at(5, 23_000));
+    partition.tell(large(3), 6_000);
+    expect(letters()).toHaveLength(1);
+    expect(partition.tell(at(6, 24_000))).toMatchObject([{ closed_by: "supplement", seq_to: 6 }]);
+  });
 });
 
 test("a quiet window that the agent watched is told, an unwatched one isn't", () => {

@@ -2,7 +2,8 @@
  * The host-window stage: telemetry in, host windows out. A host's windows close on its own completeness and on nothing else, so they
  * are a function of its own records alone:
  *
- *   batch at or below the mark ──────────────► duplicates, counted in the host's next part
+ *   batch at or below the mark ──────────────► seen before: duplicates, counted in the host's next part
+ *                                              not seen (replayed): counts with the host's next batch (late-batches.ts)
  *   event in a window that has closed ───────► supplement, cut at once
  *   event in an open window ─────────────────► waits; the window closes when complete_through ≥ its end + lateness,
  *                                              or when the host is silent (HostSilent)
@@ -20,6 +21,7 @@ import { deadLetter, unexpected } from "../dead-letter";
 import { record_bytes_max } from "../fit";
 import { clockOffset } from "./clock";
 import { closePart, fitPart, type Membership } from "./close-part";
+import { fillGap, isBehind, isMissing, late_bytes_max, noteGap, waitingBytes } from "./late-batches";
 import { noListeners, noteListener, noteUse } from "./listeners-in-use";
 import {
   addConnection,
@@ -76,16 +78,48 @@ export function reduceTelemetry(
     contribute(state.contributions, part, host.closed_through);
   };
   if (decoded.name === "HostSilent") applySilence(state, decoded.value, membership, settings, emit);
-  else applyBatch(state, decoded.value, record.timestamp, membership, settings, emit);
+  else if (!applyBehind(state, decoded.value, record, outputs, codec)) {
+    applyBatch(state, decoded.value, record.timestamp, codec, membership, settings, emit);
+  }
   outputs.push(...state.contributions.take(codec, state.partition, record.offset + 1, record.timestamp, settings.window_ms));
 }
 
 type Emit = (host: HostState, part: HostWindow) => void;
 
+/** Whether the batch is at or below its host's mark, and with that dealt with. */
+function applyBehind(
+  state: PartitionState,
+  batch: TelemetryBatch,
+  record: LogRecord,
+  outputs: NewRecord[],
+  codec: Codec,
+): boolean {
+  const host = state.hosts.get(batch.host_id);
+  const place = [batch.incarnation, batch.seq] as const;
+  if (!host || !isBehind(place, [host.incarnation, host.seq])) return false;
+  state.dirty.add(bucketOf(host.host_id));
+  if (!isMissing(host.gaps, place)) {
+    for (const kind of telemetryKinds) host.duplicates[kind] += batch[kind].length;
+    return true;
+  }
+  const wire = record.value?.toString("base64") ?? "";
+  const waiting = waitingBytes(host.late) + wire.length;
+  if (waiting > late_bytes_max) {
+    const detail = `${waiting} bytes of late batches would wait for the host's next one, above the limit of ${late_bytes_max} (late_bytes_max); replay it after that`;
+    outputs.push(deadLetter(codec, record, "out_of_bounds", detail));
+    return true;
+  }
+  fillGap(host.gaps, place);
+  host.late.push({ wire, received_at: record.timestamp });
+  host.drops.push(...batch.drops);
+  return true;
+}
+
 function applyBatch(
   state: PartitionState,
   batch: TelemetryBatch,
   received_at: number,
+  codec: Codec,
   membership: Membership,
   settings: HostWindowSettings,
   emit: Emit,
@@ -93,10 +127,7 @@ function applyBatch(
   const host = state.hosts.get(batch.host_id) ?? newHost(batch);
   state.hosts.set(host.host_id, host);
   state.dirty.add(bucketOf(host.host_id));
-  if (batch.incarnation < host.incarnation || (batch.incarnation === host.incarnation && batch.seq <= host.seq)) {
-    for (const kind of telemetryKinds) host.duplicates[kind] += batch[kind].length;
-    return;
-  }
+  noteGap(host.gaps, [host.incarnation, host.seq], [batch.incarnation, batch.seq]);
   host.clock_offset_ms = clockOffset(host.clock_offset_ms, batch.sent_at, received_at);
   const observed_from = batch.observed_from + host.clock_offset_ms;
   const complete_through = Math.min(batch.complete_through + host.clock_offset_ms, received_at + future_ms_max);
@@ -117,7 +148,13 @@ function applyBatch(
 
   openCovered(host, Math.max(observed_from, host.covered_since), complete_through, settings.window_ms);
   const supplements = watchedInSilence(host, Math.max(told_through, watched_from), complete_through, settings.window_ms);
-  addEvents(host, batch, received_at, settings.window_ms, supplements);
+  addEvents(host, batch, host.clock_offset_ms, received_at, settings.window_ms, supplements);
+  for (const late of host.late.splice(0)) {
+    const decoded = codec.decode(Buffer.from(late.wire, "base64"));
+    if (decoded.name !== "TelemetryBatch") continue; // it was one when it came
+    const offset_ms = clockOffset(0, decoded.value.sent_at, late.received_at);
+    addEvents(host, decoded.value, offset_ms, late.received_at, settings.window_ms, supplements);
+  }
   const byStart = (a: OpenWindow, b: OpenWindow) => a.start - b.start;
   const lossy = batch.drops.flatMap(lossyCollectors);
   const noteAll = (window: OpenWindow) => {
@@ -214,21 +251,22 @@ function watchedInSilence(host: HostState, from: number, to: number, window_ms: 
   return supplements;
 }
 
-/** Puts each event into its open window, or into the supplement of a window that has closed. */
+/** Puts each event into its open window, or into the supplement of a window that has closed; both of the host's newest batch. */
 function addEvents(
   host: HostState,
   batch: TelemetryBatch,
+  clock_offset_ms: number,
   received_at: number,
   window_ms: number,
   supplements: Map<number, OpenWindow>,
 ): void {
   const latest = received_at + future_ms_max;
   const place = (agent_time: number): { at: number; window: OpenWindow } => {
-    const at = Math.min(agent_time + host.clock_offset_ms, latest);
+    const at = Math.min(agent_time + clock_offset_ms, latest);
     const start = Math.floor(at / window_ms) * window_ms;
     let window = start + window_ms <= host.closed_through ? supplements.get(start) : windowAt(host, start);
     if (!window) {
-      window = openWindow(start, batch.incarnation, batch.seq);
+      window = openWindow(start, host.incarnation, host.seq);
       supplements.set(start, window);
     }
     window.received_through = Math.max(window.received_through, received_at);
@@ -268,5 +306,7 @@ function newHost(batch: TelemetryBatch): HostState {
     duplicates: zeroByKind(),
     drops: [],
     in_use: noListeners(),
+    gaps: [],
+    late: [],
   };
 }

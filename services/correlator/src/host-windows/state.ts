@@ -11,6 +11,7 @@ import {
   snapshotWindows,
 } from "../applications/contribute";
 import { bucketOf, buckets } from "../bucket";
+import type { Gap, LateBatch } from "./late-batches";
 import type { ListenersInUse } from "./listeners-in-use";
 import { type OpenWindow, restoreWindow, type StoredWindow, storeWindow } from "./open-window";
 
@@ -35,6 +36,10 @@ export interface HostState {
   duplicates: Record<TelemetryKind, number>;
   drops: Drop[];
   in_use: ListenersInUse;
+  /** Below the mark: what has not been seen. */
+  gaps: Gap[];
+  /** Filled gaps, until the host's next batch. */
+  late: LateBatch[];
 }
 
 export interface PartitionState {
@@ -85,7 +90,12 @@ export const hostWindowState: StateForm<PartitionState> = {
   },
 };
 
-type StoredHost = Omit<HostState, "open"> & { readonly open: Readonly<Record<string, StoredWindow>> };
+/** Earlier releases knew no gaps. */
+type StoredHost = Omit<HostState, "open" | "gaps" | "late"> & {
+  readonly open: Readonly<Record<string, StoredWindow>>;
+  readonly gaps?: Gap[];
+  readonly late?: LateBatch[];
+};
 
 function storeHost(host: HostState): StoredHost {
   return { ...host, open: Object.fromEntries(Object.entries(host.open).map(([start, window]) => [start, storeWindow(window)])) };
@@ -94,6 +104,8 @@ function storeHost(host: HostState): StoredHost {
 function restoreHost(host: StoredHost): HostState {
   return {
     ...host,
+    gaps: host.gaps ?? [],
+    late: host.late ?? [],
     open: Object.fromEntries(Object.entries(host.open).map(([start, window]) => [start, restoreWindow(window)])),
   };
 }
