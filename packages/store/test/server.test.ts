@@ -77,6 +77,25 @@ describe("requireLayout", () => {
   });
 });
 
+it("asks for as many replicas as it was told to, and for none otherwise", async () => {
+  const asked_for = async (insert_quorum: "auto" | number | undefined): Promise<(string | null)[]> => {
+    const options = insert_quorum === undefined ? {} : { insert_quorum };
+    const asking = connectStore({ url: urlOf(server), username: "u", password: "p", ...options });
+    let url = "";
+    server.once("request", (request) => {
+      url = request.url ?? "";
+    });
+    await asking.insertBlock({ table: "assay.t", columns: ["a"], rows: [[1]], token: "t" });
+    await asking.close();
+    const settings = new URL(url, urlOf(server)).searchParams;
+    return [settings.get("insert_quorum"), settings.get("insert_quorum_timeout"), settings.get("insert_deduplication_token")];
+  };
+  answer = () => ({ column: "nothing", type: "String", values: [] });
+  expect(await asked_for("auto")).toEqual(["auto", "90000", "t"]);
+  expect(await asked_for(2)).toEqual(["2", "90000", "t"]);
+  expect(await asked_for(undefined)).toEqual([null, null, "t"]);
+});
+
 it("says which server is away, and for how long it was tried", async () => {
   const url = urlOf(server);
   await new Promise((resolve) => server.close(resolve));
