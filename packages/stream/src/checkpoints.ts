@@ -8,13 +8,16 @@
  *
  * Keys: <stage>/<partition>/<bucket>@<epoch>, with .1, .2, … for further parts of a chunk that is larger than part_bytes_max;
  * <stage>/<partition>/manifest@<epoch>.
+ *
+ * A log on Kafka compacts late, so a restore doesn't read the topic from its start: the commit also names the offset before which there
+ * is nothing of this stage and partition that isn't dropped yet.
  */
 import { promisify } from "node:util";
 import { deflate, inflate } from "node:zlib";
 import type { Codec } from "@assay/schemas/codec";
 import type { CheckpointManifest } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
-import type { Log, NewRecord } from "./log";
+import type { Appended, Log, NewRecord } from "./log";
 import type { StateForm } from "./stage";
 
 /** Half of what Kafka takes as one record by default. */
@@ -22,6 +25,8 @@ export const part_bytes_max = 524_288;
 const append_bytes_max = 8_388_608;
 const scan_records_max = 200;
 const generations_per_epoch = 1_024;
+/** What a fenced member may still write comes within this time after its successor's restore. */
+const late_writes_ms = 900_000;
 const topic = topics.checkpoints.name;
 
 export interface CheckpointOwner<State> {
@@ -33,19 +38,24 @@ export interface CheckpointOwner<State> {
   readonly generation: number;
 }
 
-/** Restores the state of the epoch that the committed note names (0: none yet), to be followed by further checkpoints. */
+/**
+ * Restores the state of the epoch that the committed note names (0: none yet), to be followed by further checkpoints. scan_from: as the
+ * note names it; 0 where it doesn't.
+ */
 export async function restoreCheckpoint<State>(
   owner: CheckpointOwner<State>,
   epoch: number,
+  scan_from = 0,
 ): Promise<{ readonly state: State; readonly checkpoint: Checkpoint<State> }> {
   const { codec, form, partition } = owner;
-  const found = await scan(owner);
+  const { found, end } = await scan(owner, scan_from);
+  const offsets = new Map([...found].map(([key, { offset }]) => [key, offset]));
   if (epoch === 0) {
     const state = form.empty(partition);
     Array.from(form.takeDirty(state));
-    return { state, checkpoint: new Checkpoint(owner, 0, [], [...found.keys()]) };
+    return { state, checkpoint: new Checkpoint(owner, 0, [], [...found.keys()], offsets, end) };
   }
-  const manifest = readManifest(owner, epoch, found.get(manifestKey(owner, epoch)));
+  const manifest = readManifest(owner, epoch, found.get(manifestKey(owner, epoch))?.value);
   const buckets: unknown[] = [];
   const chunks: Chunk[] = [];
   const kept = new Set([manifestKey(owner, epoch)]);
@@ -55,7 +65,7 @@ export async function restoreCheckpoint<State>(
     const parts: Buffer[] = [];
     for (let part = 0; ; part++) {
       const key = chunkKey(owner, bucket, of_epoch, part);
-      const value = found.get(key);
+      const value = found.get(key)?.value;
       if (!value) break;
       const decoded = codec.decode(value);
       if (decoded.name !== "CheckpointChunk") throw new Error(`checkpoint chunk ${key} isn't one: ${JSON.stringify(decoded)}`);
@@ -69,7 +79,7 @@ export async function restoreCheckpoint<State>(
   const state = form.restore(partition, buckets);
   Array.from(form.takeDirty(state));
   const leftovers = [...found.keys()].filter((key) => !kept.has(key));
-  return { state, checkpoint: new Checkpoint(owner, epoch, chunks, leftovers) };
+  return { state, checkpoint: new Checkpoint(owner, epoch, chunks, leftovers, offsets, end) };
 }
 
 interface Chunk {
@@ -80,6 +90,7 @@ interface Chunk {
 export class Checkpoint<State> {
   /** Superseded by what is committed: goes with the next write. */
   private dead_keys: string[] = [];
+  private readonly restored_at = performance.now();
 
   constructor(
     private readonly owner: CheckpointOwner<State>,
@@ -88,10 +99,22 @@ export class Checkpoint<State> {
     private chunks: (Chunk | undefined)[],
     /** Dead once the next epoch is committed, which proves that this member had the partition when it found them. */
     private dying_keys: string[],
+    /** Where each key stands that isn't dropped yet. */
+    private readonly offsets: Map<string, number>,
+    /** The end of the topic's partition when this was restored. */
+    private readonly restored_end: number,
   ) {}
 
   get epoch(): number {
     return this.written_epoch;
+  }
+
+  /** Before this there is nothing that the next restore must see: to be named in each commit. */
+  get scan_from(): number {
+    const passed = performance.now() - this.restored_at > late_writes_ms && this.offsets.size > 0;
+    let from = passed ? Number.MAX_SAFE_INTEGER : this.restored_end;
+    for (const offset of this.offsets.values()) from = Math.min(from, offset);
+    return from;
   }
 
   /** Writes what changed, under a new epoch; returns the epoch to name in the commit. */
@@ -112,7 +135,12 @@ export class Checkpoint<State> {
     }
     if (before !== 0) this.dying_keys.push(manifestKey(owner, before));
     records.push(this.record(manifestKey(owner, epoch), this.manifest(epoch, position, chunks)));
-    await appendInOrder(owner.log, records);
+    const appended = await appendInOrder(owner.log, records);
+    for (const [at, { key, value }] of records.entries()) {
+      const offset = appended[at]?.offset;
+      if (value === null) this.offsets.delete(String(key));
+      else if (offset !== undefined) this.offsets.set(String(key), offset);
+    }
     this.dead_keys = [];
     this.chunks = chunks;
     this.written_epoch = epoch;
@@ -172,21 +200,30 @@ function manifestKey(named: Named, epoch: number): string {
   return `${named.stage}/${named.partition}/manifest@${epoch}`;
 }
 
-/** What is there of this stage and partition, by key. */
-async function scan<State>(owner: CheckpointOwner<State>): Promise<Map<string, Buffer>> {
+interface Found {
+  readonly offset: number;
+  readonly value: Buffer;
+}
+
+/** What is there of this stage and partition, by key, and where the topic's partition ends. */
+async function scan<State>(
+  owner: CheckpointOwner<State>,
+  scan_from: number,
+): Promise<{ readonly found: ReadonlyMap<string, Found>; readonly end: number }> {
   const prefix = `${owner.stage}/${owner.partition}/`;
-  const found = new Map<string, Buffer>();
-  let { earliest: offset } = await owner.log.bounds(topic, owner.partition);
+  const found = new Map<string, Found>();
+  const { earliest } = await owner.log.bounds(topic, owner.partition);
+  let offset = Math.max(earliest, scan_from);
   for (;;) {
     const records = await owner.log.read(topic, owner.partition, offset, scan_records_max);
     const last = records.at(-1);
-    if (!last) return found;
+    if (!last) return { found, end: offset };
     offset = last.offset + 1;
-    for (const { key, value } of records) {
+    for (const { key, value, offset: at } of records) {
       const name = key?.toString("utf8") ?? "";
       if (!name.startsWith(prefix)) continue;
       if (value === null) found.delete(name);
-      else found.set(name, value);
+      else found.set(name, { offset: at, value });
     }
   }
 }
@@ -207,18 +244,20 @@ function readManifest<State>(owner: CheckpointOwner<State>, epoch: number, value
 }
 
 /** In several appends where one would be too large; the last record is durable last. */
-async function appendInOrder(log: Pick<Log, "append">, records: readonly NewRecord[]): Promise<void> {
+async function appendInOrder(log: Pick<Log, "append">, records: readonly NewRecord[]): Promise<readonly Appended[]> {
+  const appended: Appended[] = [];
   let together: NewRecord[] = [];
   let bytes = 0;
   for (const record of records) {
     const size = record.value?.length ?? 0;
     if (bytes + size > append_bytes_max) {
-      await log.append(together);
+      appended.push(...(await log.append(together)));
       together = [];
       bytes = 0;
     }
     together.push(record);
     bytes += size;
   }
-  await log.append(together);
+  appended.push(...(await log.append(together)));
+  return appended;
 }

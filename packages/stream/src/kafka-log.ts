@@ -36,6 +36,8 @@ export interface KafkaLogOptions {
   readonly compression?: Compression;
   /** A member of a group that isn't heard of for this long loses its partitions. */
   readonly session_ms?: number;
+  /** How long a group waits for a member's work in hand when it deals partitions out anew. */
+  readonly rebalance_ms?: number;
   /** How long brokers may be away before an operation rejects. */
   readonly retry_wait_ms?: number;
   /** Keeps tests apart on one broker: topics and groups have it there, and not as seen through the port. */
@@ -70,6 +72,7 @@ export interface TopicCheck {
 }
 
 export const session_ms_default = 45_000;
+export const rebalance_ms_default = 60_000;
 export const retry_wait_ms_default = 300_000;
 
 /** Resolves once a broker has answered. The caller closes it. */
@@ -146,6 +149,7 @@ class LogOnKafka implements KafkaLog {
     const source = new KafkaSource(client, this.client, this.patience, {
       ...options,
       session_ms: this.options.session_ms ?? session_ms_default,
+      rebalance_ms: this.options.rebalance_ms ?? rebalance_ms_default,
       retry_wait_ms: this.retry_wait_ms,
       prefix: this.prefix,
       beforeRecords: this.options.beforeRecords,

@@ -46,14 +46,18 @@ export async function openPartition<State, Output>(
     bounds: (topic, of) => log.bounds(topic, of),
   };
   const owner = { log: waiting, codec, stage: stage.name, form: stage.state, partition, generation };
-  const { state, checkpoint } = await restoreCheckpoint(owner, note.e);
+  const { state, checkpoint } = await restoreCheckpoint(owner, note.e, note.at);
   source.seek(stage.input, partition, from);
   return new StagePartition(context, partition, generation, state, checkpoint, from, note.to);
 }
 
-/** The committed note. e: epoch of the checkpoint (0: none yet); to: end of the block that was being written. */
+/**
+ * The committed note. e: epoch of the checkpoint (0: none yet); at: where its restore begins to read (left out by older releases: at the
+ * start); to: end of the block that was being written.
+ */
 interface Note {
   readonly e: number;
+  readonly at?: number;
   readonly to?: number;
 }
 
@@ -162,12 +166,13 @@ export class StagePartition<State, Output> {
   private async flush(to = this.position): Promise<Delivery> {
     const { sink } = this.context.stage;
     if (sink.exact && this.outputs.length > 0 && this.rebuild_to === undefined) {
-      if ((await this.commit(this.from, { e: this.checkpoint.epoch, to })) === "fenced") return "fenced";
+      if ((await this.commit(this.from, { e: this.checkpoint.epoch, at: this.checkpoint.scan_from, to })) === "fenced")
+        return "fenced";
     }
     this.position = to;
     await this.writeOutputs();
     const e = await this.checkpoint.write(this.state, to);
-    if ((await this.commit(to, { e })) === "fenced") return "fenced";
+    if ((await this.commit(to, { e, at: this.checkpoint.scan_from })) === "fenced") return "fenced";
     this.checkpoint.committed();
     this.from = to;
     this.rebuild_to = undefined;
@@ -197,5 +202,9 @@ function readNote(stage: string, text: string | undefined): Note {
   if (typeof note !== "object" || note === null || !("e" in note) || typeof note.e !== "number") {
     throw new Error(`the note committed for stage ${stage} isn't one of its own: ${text}`);
   }
-  return "to" in note && typeof note.to === "number" ? { e: note.e, to: note.to } : { e: note.e };
+  return {
+    e: note.e,
+    ...("at" in note && typeof note.at === "number" && { at: note.at }),
+    ...("to" in note && typeof note.to === "number" && { to: note.to }),
+  };
 }

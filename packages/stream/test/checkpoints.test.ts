@@ -7,6 +7,7 @@ import { topics } from "@assay/schemas/topics";
 import { type CheckpointOwner, part_bytes_max, restoreCheckpoint } from "@assay/stream/checkpoints";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
 import type { StateForm } from "@assay/stream/stage";
+import { seeded } from "./counting-stage";
 
 /** Bucket n holds entry n. */
 interface Entries {
@@ -26,6 +27,10 @@ const form: StateForm<Entries> = {
   },
   snapshot: (state, bucket) => state.values[bucket],
 };
+
+function withoutHoles(values: Entries["values"]): (string | null)[] {
+  return Array.from({ length: 4 }, (_, bucket) => values[bucket] ?? null);
+}
 
 describe("checkpoints", () => {
   const topic = topics.checkpoints.name;
@@ -122,6 +127,72 @@ describe("checkpoints", () => {
     expect(live).toEqual(
       [`s/1/0@${next}`, `s/1/1@${last}`, `s/1/3@${committed}`, `s/1/manifest@${last}`, `s/1/manifest@${next}`].sort(),
     );
+  });
+
+  it("say where the next restore begins to read, which moves on and leaves nothing behind", async () => {
+    const random = seeded(5);
+    let generation = 1;
+    let committed = { epoch: 0, scan_from: 0, values: [] as Entries["values"] };
+    let current = await restoreCheckpoint(owner(generation), 0);
+    for (let step = 0; step < 60; step++) {
+      change(current.state, { [Math.floor(random() * 4)]: random() < 0.2 ? undefined : `${step}` });
+      const epoch = await current.checkpoint.write(current.state, step);
+      if (random() < 0.7) {
+        current.checkpoint.committed();
+        committed = { epoch, scan_from: current.checkpoint.scan_from, values: [...current.state.values] };
+      }
+      if (random() < 0.3) {
+        current = await restoreCheckpoint(owner(++generation), committed.epoch, committed.scan_from);
+        expect(withoutHoles(current.state.values)).toEqual(withoutHoles(committed.values));
+      }
+    }
+    const last = await restoreCheckpoint(owner(++generation), committed.epoch, committed.scan_from);
+    for (let write = 0; write < 2; write++) {
+      change(last.state, { 0: "a", 1: "b", 2: "c", 3: `d ${write}` });
+      await last.checkpoint.write(last.state, 100);
+      last.checkpoint.committed();
+    }
+    change(last.state, { 0: "end" });
+    const epoch = await last.checkpoint.write(last.state, 101);
+    const records = await log.read(topic, partition, 0, 1_000);
+    const live = records.filter(({ value }) => value !== null);
+    const superseded = ["s/1/0@", "s/1/manifest@"]; // by the last write, which isn't committed
+    expect(live.map(({ key }) => String(key).replace(/@.*/, "@")).sort()).toEqual(
+      ["s/1/0@", "s/1/1@", "s/1/2@", "s/1/3@", "s/1/manifest@", ...superseded].sort(),
+    );
+    expect(last.checkpoint.scan_from).toBeLessThanOrEqual(live[0]?.offset ?? -1);
+    expect(last.checkpoint.scan_from).toBeGreaterThan(records.length / 2);
+    expect((await restoreCheckpoint(owner(++generation), epoch, last.checkpoint.scan_from)).state.values[0]).toBe("end");
+  });
+
+  it("aren't read from before the place that the commit names", async () => {
+    const { state, checkpoint } = await restoreCheckpoint(owner(1), 0);
+    change(state, { 0: "a" });
+    const epoch = await checkpoint.write(state, 10);
+    checkpoint.committed();
+    const read_from: number[] = [];
+    const watched: CheckpointOwner<Entries>["log"] = {
+      append: (records) => log.append(records),
+      bounds: (name, of) => log.bounds(name, of),
+      read(name, of, offset, max) {
+        read_from.push(offset);
+        return log.read(name, of, offset, max);
+      },
+    };
+    for (let n = 0; n < 3; n++) await log.append([{ topic, partition, key: `other ${n}`, value: Buffer.from("x") }]);
+    const again = await restoreCheckpoint(owner(2), epoch);
+    change(again.state, { 0: "b" });
+    const next = await again.checkpoint.write(again.state, 20);
+    again.checkpoint.committed();
+    const scan_from = again.checkpoint.scan_from;
+    expect(scan_from).toBe(0); // what is superseded is dropped with the next write
+    change(again.state, { 0: "c" });
+    const last = await again.checkpoint.write(again.state, 30);
+    again.checkpoint.committed();
+    expect(last).toBeGreaterThan(next);
+    expect(again.checkpoint.scan_from).toBe(5);
+    await restoreCheckpoint(owner(3, { log: watched }), last, again.checkpoint.scan_from);
+    expect(Math.min(...read_from)).toBe(5);
   });
 
   it("aren't disturbed by a member that was fenced and writes late", async () => {

@@ -338,9 +338,7 @@ export interface Broker {
   readonly connectionPool: ConnectionPool;
   isConnected(): boolean;
   metadata(topics: readonly string[]): Promise<Metadata>;
-  describeConfigs(request: {
-    resources: readonly { type: number; name: string; configNames: readonly string[] }[];
-  }): Promise<{
+  describeConfigs(request: { resources: readonly { type: number; name: string; configNames: readonly string[] }[] }): Promise<{
     resources: readonly { resourceName: string; configEntries: readonly { configName: string; configValue: string }[] }[];
   }>;
   lookupRequest(api_key: number, definition: unknown): (request: object) => object;

@@ -25,8 +25,6 @@ import {
 import { type Broker, errorType, isTransient, type JoinAnswer, type KafkaClient, transient } from "./client";
 import type { Patience } from "./patience";
 
-/** How long the group waits for a member's work in hand before it goes on without it. */
-export const rebalance_ms = 60_000;
 /** Heartbeats in a session. */
 const heartbeats = 15;
 
@@ -34,6 +32,7 @@ export interface MemberOptions {
   readonly group: string;
   readonly topics: readonly string[];
   readonly session_ms: number;
+  readonly rebalance_ms: number;
   /** Called when over has changed. */
   readonly onOver: () => void;
 }
@@ -126,7 +125,7 @@ export class Member {
         const answer = await client.joinGroup(coordinator, {
           groupId: options.group,
           sessionTimeout: options.session_ms,
-          rebalanceTimeout: rebalance_ms,
+          rebalanceTimeout: options.rebalance_ms,
           memberId: this.member_id,
           groupProtocols: [{ name: assignment_protocol, metadata: encodeMembership(options.topics, this.had) }],
         });

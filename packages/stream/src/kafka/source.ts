@@ -29,6 +29,7 @@ import { type Patience, withinTime } from "./patience";
 
 export interface KafkaSourceOptions extends SourceOptions {
   readonly session_ms: number;
+  readonly rebalance_ms: number;
   readonly retry_wait_ms: number;
   /** What topics and the group are called on the brokers begins with this. */
   readonly prefix: string;
@@ -64,11 +65,17 @@ export class KafkaSource implements Source {
     private readonly patience: Patience,
     private readonly options: KafkaSourceOptions,
   ) {
-    const { prefix, topics, session_ms, logger, retry_wait_ms } = options;
+    const { prefix, topics, session_ms, rebalance_ms, logger, retry_wait_ms } = options;
     this.group = prefix + options.group;
     const onNews = () => this.notify();
     const real_topics = topics.map((topic) => prefix + topic);
-    this.member = new Member(client, patience, { group: this.group, topics: real_topics, session_ms, onOver: onNews });
+    this.member = new Member(client, patience, {
+      group: this.group,
+      topics: real_topics,
+      session_ms,
+      rebalance_ms,
+      onOver: onNews,
+    });
     const onStall = () => this.member.giveUp();
     this.fetcher = new Fetcher(client, patience, { group: this.group, retry_wait_ms, logger, onNews, onStall });
   }
