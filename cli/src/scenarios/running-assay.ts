@@ -167,6 +167,12 @@ export async function freePorts(): Promise<AssayPorts> {
   return { report_api, ingest, metrics };
 }
 
+/** Free at this moment. */
+export async function freePort(): Promise<number> {
+  const { report_api } = await freePorts();
+  return report_api;
+}
+
 function childOf(parent: number, script: string): number | undefined {
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
