@@ -5,9 +5,8 @@
  *   ENGINE = ReplacingMergeTree(version)                   →     ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/assay/t', '{replica}', version)
  *   SETTINGS non_replicated_deduplication_window = 1000          SETTINGS replicated_deduplication_window = 1000, replicated_deduplication_window_seconds = 2592000
  *
- * The path in Keeper is spelled out: with the server's default, which holds the table's UUID, a replica that joins later and gets its table from
- * a repeated CREATE … IF NOT EXISTS would stand alone under a path of its own. {shard} and {replica} are the macros that every replicated
- * ClickHouse has.
+ * The path in Keeper is spelled out: the server's default holds the table's UUID, and a replica that joins later, given another's CREATE TABLE,
+ * would get a UUID of its own and stand alone. {shard} and {replica} are the macros that every replicated ClickHouse has.
  *
  * What isn't known here is an error, so that no statement goes to a cluster as if it had only one node.
  */
