@@ -107,7 +107,7 @@ The report goes to standard output, progress to standard error.`,
   command(program, "audit")
     .summary("check that accepted telemetry adds up")
     .description(
-      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. On Kafka at any time; of an embedded Assay\nwhile it is stopped.",
+      "Recounts the accepted telemetry from the log and compares it with the store, for each host and kind:\naccepted = windowed + duplicates + dead-lettered + pending. On Kafka at any time; of an embedded Assay while it is stopped.",
     )
     .addOption(dataOption())
     .addOption(formatOption("form of the account"))

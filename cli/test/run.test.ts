@@ -17,6 +17,12 @@ test.each([
   ["unknown format", ["assess", "--format", "xml"], /Allowed choices are table, json/],
   ["unknown severity", ["assess", "--fail-on", "bad"], /severities are critical, high, medium, low, informational/],
   ["no package names", ["assess", "--packages", ","], /write names, separated by commas/],
+  ["service without a name", ["service"], /Usage: assay service/],
+  ["unknown service", ["service", "console"], /unknown command 'console'/],
+  ["wait without a unit", ["setup", "--wait", "30"], /write a number and a unit, such as 30s, 15m, 1h or 7d/],
+  ["unknown action on topics", ["topics", "drop"], /unknown command 'drop'/],
+  ["limit past the last", ["dead-letters", "list", "--limit", "10001"], /write a number from 1 to 10000/],
+  ["dead letter without an id", ["dead-letters", "show"], /missing required argument 'id'/],
   ["reference without a directory", ["reference"], /missing required argument 'dir'/],
 ])("refuses %s with exit code 2", async (_name, argv, message) => {
   const io = fakeIo(nothing);
@@ -30,6 +36,15 @@ test.each([
   [["up", "--help"]],
   [["assess", "--help"]],
   [["audit", "--help"]],
+  [["setup", "--help"]],
+  [["service", "--help"]],
+  [["service", "correlator", "--help"]],
+  [["topics", "--help"]],
+  [["topics", "check", "--help"]],
+  [["dead-letters", "--help"]],
+  [["dead-letters", "list", "--help"]],
+  [["dead-letters", "show", "--help"]],
+  [["dead-letters", "replay", "--help"]],
   [["reference", "-h"]],
   [["help", "up"]],
 ])("%j prints help with an example and exits 0", async (argv) => {

@@ -33,7 +33,7 @@ function addSetup(program: Command, io: Io, done: Done): void {
   command(program, "setup")
     .summary("make topics, schemas and tables on Kafka and ClickHouse")
     .description(
-      "Makes what services need on Kafka, the schema registry and ClickHouse, or checks that it is there as it should be:\ntables, schemas, topics, rule packages in force, and a first API key, which is printed once. It can be run again at any\ntime, and has to be after an upgrade.",
+      "Makes what services need on Kafka, the schema registry and ClickHouse, or checks that it is there as it should be: tables, schemas, topics, rule packages in force, and a first API key, which is printed once. It can be run again at any time, and has to be after an upgrade.",
     )
     .addOption(
       new Option(
@@ -45,10 +45,11 @@ function addSetup(program: Command, io: Io, done: Done): void {
       "after",
       `
 Examples:
-  ASSAY_KAFKA_BROKERS=kafka:9092 ASSAY_SCHEMA_REGISTRY_URL=http://registry:8080/apis/ccompat/v7 \\
-  ASSAY_CLICKHOUSE_URL=http://clickhouse:8123 assay setup
+  assay setup
   assay setup --wait 2m             after an upgrade, with the services running
 
+The servers are those of ASSAY_KAFKA_BROKERS (kafka:9092), ASSAY_SCHEMA_REGISTRY_URL (http://registry:8080/apis/ccompat/v7)
+and ASSAY_CLICKHOUSE_URL (http://clickhouse:8123), with the settings beside them in docs/reference/settings.md.
 Services wait for the setup, and the setup needs none of them: start them in any order.
 Exit codes: 0 done; 1 not, or not in force after --wait; 2 wrong arguments; 130 interrupted.`,
     )
@@ -59,7 +60,7 @@ function addService(program: Command, io: Io, done: Done): void {
   const group = command(program, "service")
     .summary("run one service, on Kafka and ClickHouse")
     .description(
-      "Runs one service in this process, until SIGTERM or Ctrl-C: it finishes its work in hand and leaves its groups; a second\nsignal ends it at once. Any number of replicas share the work. /live, /ready and /metrics are at ASSAY_METRICS_HOST and\nASSAY_METRICS_PORT.",
+      "Runs one service in this process, until SIGTERM or Ctrl-C: it finishes its work in hand and leaves its groups; a second signal ends it at once. Any number of replicas share the work. /live, /ready and /metrics are at ASSAY_METRICS_HOST and ASSAY_METRICS_PORT.",
     )
     .addHelpText(
       "after",
@@ -111,7 +112,7 @@ function addDeadLetters(program: Command, io: Io, done: Done): void {
   const group = command(program, "dead-letters")
     .summary("show and replay what could not be used")
     .description(
-      "Records that could not be used, each kept with its bytes and the reason. On Kafka at any time; of an embedded Assay while\nit is stopped, because its log has one owner.",
+      "Records that could not be used, each kept with its bytes and the reason. On Kafka at any time; of an embedded Assay while it is stopped, because its log has one owner.",
     )
     .addHelpText(
       "after",
@@ -144,7 +145,7 @@ Examples:
     .action(async (id: string, options: ShowArguments) => done(await showDeadLetter(letterId(id), options, io)));
   filters(command(group, "replay"))
     .description(
-      "Appends the bytes of dead letters again, under their key, to their topic, and notes beside each that it was replayed. What\nwould only be refused again, or was replayed already, is left.",
+      "Appends the bytes of dead letters again, under their key, to their topic, and notes beside each that it was replayed. What would only be refused again, or was replayed already, is left.",
     )
     .argument("[id]", "one, as list shows it; without it all that the filters name")
     .option("--yes", "really do so for all that the filters name; without it they are only counted")
