@@ -112,9 +112,10 @@ it("tells of a server, the connection to it, and leaves out its own", async () =
   );
   await start();
   const between = () => told.connections().filter((c) => c.source_port === client.port && c.destination_port === server.port);
-  await until(() => new Set(between().map((c) => c.side)).size === 2);
+  const listener = () => told.listeners().find((l) => l.port === server.port);
+  await until(() => new Set(between().map((c) => c.side)).size === 2 && listener() !== undefined);
   const image = expect.stringMatching(/\/node[^/]*$/);
-  expect(told.listeners().find((l) => l.port === server.port)).toMatchObject({
+  expect(listener()).toMatchObject({
     protocol: "tcp",
     address: "127.0.0.1",
     pid: server.pid,
