@@ -1,5 +1,6 @@
 /** docker-compose.yml against what it is about: settings, services, secrets. Needs no Docker. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -230,17 +231,42 @@ describe("secrets", () => {
     for (const { file } of Object.values(compose.secrets)) expect(file).toMatch(/^\.\/deploy\/docker\/secrets\/[a-z.-]+$/);
   });
 
-  test("Grafana reads ClickHouse as the user that may only read", () => {
-    const users = readFileSync(join(root, "deploy/docker/clickhouse/users.xml"), "utf8");
+  test("each who asks ClickHouse is another user of it, and Grafana the one that may only read", () => {
+    const users = readFileSync(join(root, "deploy/clickhouse/users.d/assay.xml"), "utf8");
     const { datasources } = yamlFile<{
       datasources: { name: string; jsonData: { username?: string }; secureJsonData?: { password: string } }[];
     }>("deploy/grafana/provisioning/datasources/assay.yml");
-    const clickhouse = datasources.find((source) => source.name === "ClickHouse");
-    expect(clickhouse?.jsonData.username).toBe("reader");
-    const file = /^\$__file\{(.*)\}$/.exec(clickhouse?.secureJsonData?.password ?? "")?.[1] ?? "";
-    expect(service("grafana").secrets).toContain(basename(file));
-    const reader = /<reader>\s*<networks>[\s\S]*<\/reader>/.exec(users)?.[0] ?? "";
-    expect([...reader.matchAll(/<query>(.*)<\/query>/g)].map((match) => match[1])).toEqual(["GRANT SELECT ON assay.*"]);
-    expect(users).toMatch(/<readonly>2<\/readonly>/);
+    const grafana = datasources.find((source) => source.name === "ClickHouse");
+    expect(basename(/^\$__file\{(.*)\}$/.exec(grafana?.secureJsonData?.password ?? "")?.[1] ?? "")).toBe(
+      "clickhouse-reader-password",
+    );
+    expect(service("grafana").secrets).toContain("clickhouse-reader-password");
+    const grantsOf = (user: string | undefined) =>
+      new RegExp(`<users>[\\s\\S]*<${user}>([\\s\\S]*)</${user}>`).exec(users)?.[1]?.match(/<query>.*<\/query>/g);
+    expect(grantsOf(grafana?.jsonData.username)).toEqual(["<query>GRANT SELECT ON assay.*</query>"]);
+    expect(grantsOf(service("evaluator").environment?.ASSAY_CLICKHOUSE_USER)).toEqual([
+      "<query>GRANT SELECT, INSERT ON assay.*</query>",
+    ]);
+    expect(grantsOf(service("setup").environment?.ASSAY_CLICKHOUSE_USER)?.[0]).toContain("CREATE TABLE");
+  });
+
+  test("are handed to ClickHouse as hashes that come after the users whose they are", () => {
+    makeSecrets();
+    const read = (name: string) => readFileSync(join(folder, "secrets", name), "utf8");
+    const hashes = read("clickhouse-hashes.xml");
+    for (const [user, name] of [
+      ["assay_migrator", "clickhouse-migrator-password"],
+      ["assay", "clickhouse-password"],
+      ["assay_reader", "clickhouse-reader-password"],
+    ] as const) {
+      const hash = createHash("sha256").update(read(name)).digest("hex");
+      expect(hashes).toContain(`<${user}><password_sha256_hex replace="replace">${hash}</password_sha256_hex></${user}>`);
+    }
+    const names = [
+      ...(service("clickhouse").volumes ?? []).map((volume) => basename(volume.split(":")[1] ?? "")),
+      ...(service("clickhouse").secrets ?? []).map((secret) => (typeof secret === "string" ? secret : basename(secret.target))),
+    ];
+    expect(names).toEqual(expect.arrayContaining(["assay.xml", "assay_hashes.xml"]));
+    expect("assay_hashes.xml" > "assay.xml").toBe(true);
   });
 });

@@ -15,21 +15,24 @@ fi
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 hash() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }
 
+migrator=$(random)
 writer=$(random)
 reader=$(random)
 made=$(mktemp -d "$directory.XXXXXX")
 trap 'rm -rf "$made"' EXIT
 
+printf %s "$migrator" > "$made/clickhouse-migrator-password"
 printf %s "$writer" > "$made/clickhouse-password"
 printf %s "$reader" > "$made/clickhouse-reader-password"
 random > "$made/api-key"
 random > "$made/enrol-secret"
 random > "$made/grafana-admin-password"
-cat > "$made/clickhouse-users.xml" <<XML
+cat > "$made/clickhouse-hashes.xml" <<XML
 <clickhouse>
   <users>
-    <assay><password_sha256_hex>$(hash "$writer")</password_sha256_hex></assay>
-    <reader><password_sha256_hex>$(hash "$reader")</password_sha256_hex></reader>
+    <assay_migrator><password_sha256_hex replace="replace">$(hash "$migrator")</password_sha256_hex></assay_migrator>
+    <assay><password_sha256_hex replace="replace">$(hash "$writer")</password_sha256_hex></assay>
+    <assay_reader><password_sha256_hex replace="replace">$(hash "$reader")</password_sha256_hex></assay_reader>
   </users>
 </clickhouse>
 XML

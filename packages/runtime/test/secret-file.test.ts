@@ -70,9 +70,7 @@ describe("a secret in a file", () => {
 
   test("is known by its variable; only a secret has one", () => {
     const env = { ASSAY_TEST_PASSWORD_FILE: "/run/secrets/password", ASSAY_TEST_USER_FILE: "/run/secrets/user" };
-    expect(unknownSettings(env, [definitions])).toEqual([
-      "ASSAY_TEST_USER_FILE is not a setting of Assay",
-    ]);
+    expect(unknownSettings(env, [definitions])).toEqual(["ASSAY_TEST_USER_FILE is not a setting of Assay"]);
   });
 
   test("stands in the reference", () => {
