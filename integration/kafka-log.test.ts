@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { record_bytes_max } from "@assay/stream/kafka/prepare-records";
-import { contract_partitions, describeLogContract } from "../packages/stream/test/log-contract";
+import { contract_partitions, definition, describeLogContract, keyed } from "../packages/stream/test/log-contract";
 import { TestLogs } from "./kafka-test-logs";
 import { testBrokers } from "./test-servers";
 
@@ -17,4 +20,39 @@ describeLogContract("the log on Kafka", async () => {
     },
     dispose: () => logs.dispose(),
   };
+});
+
+describe("the log on Kafka", () => {
+  it("does nothing while it is idle but beat and look for late answers, and its process ends once it is closed", async () => {
+    const logs = new TestLogs(testBrokers());
+    const log = await logs.open();
+    await log.ensureTopics([definition(keyed)]);
+    const idle_ms = 3_000;
+    const options = { brokers: logs.brokers, topic_prefix: logs.prefix, topic: keyed, idle_ms };
+    const script = join(__dirname, "fixtures/idle-log.js");
+    const ended = await promisify(execFile)(process.execPath, [script, JSON.stringify(options)], { timeout: 60_000 });
+    expect(ended.stderr).toBe("");
+    const timers_a_second = Number(ended.stdout) / (idle_ms / 1_000);
+    expect(timers_a_second).toBeLessThan(100); // each of its few connections looks for late answers ten times a second
+    await logs.dispose();
+  });
+
+  it("hands records to those who must know them first", async () => {
+    const logs = new TestLogs(testBrokers());
+    const seen: string[] = [];
+    const log = await logs.open({
+      async beforeRecords(records) {
+        await new Promise((resolve) => setImmediate(resolve));
+        seen.push(...records.map(({ topic, value }) => `${topic} ${value}`));
+      },
+    });
+    await log.ensureTopics([definition(keyed)]);
+    await log.append([{ topic: keyed, partition: 1, key: "k", value: Buffer.from("v") }]);
+    await log.read(keyed, 1, 0, 1);
+    expect(seen.splice(0)).toEqual([`${keyed} v`]);
+    const source = await log.source({ group: "g", topics: [keyed], from: "earliest", batch_records_max: 10 });
+    while ((await source.next(1_000)).kind !== "records") expect(seen).toEqual([]);
+    expect(seen).toEqual([`${keyed} v`]);
+    await logs.dispose();
+  });
 });

@@ -8,67 +8,22 @@
 import type { TopicDefinition } from "@assay/schemas/topics";
 import { KafkaClient } from "./kafka/client";
 import { placeOf, readCommitted } from "./kafka/member";
+import type { KafkaLogOptions, TopicCheck } from "./kafka/options";
 import { Patience } from "./kafka/patience";
 import { prepareRecords } from "./kafka/prepare-records";
 import { Producer } from "./kafka/producer";
 import { Reader } from "./kafka/reader";
-import type { Compression } from "./kafka/record-batch";
 import { KafkaSource } from "./kafka/source";
 import { Topics } from "./kafka/topics";
 import type { Appended, Committed, Log, LogRecord, NewRecord, Source, SourceOptions } from "./log";
 import { partitionOfKey } from "./partitioner";
 
-export interface KafkaLogOptions {
-  /** host:port */
-  readonly brokers: readonly string[];
-  readonly client_id: string;
-  /** TLS where it is given; mutual with a certificate and its key. */
-  readonly tls?: { readonly ca?: Buffer; readonly certificate?: Buffer; readonly key?: Buffer };
-  readonly sasl?: {
-    readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
-    readonly username: string;
-    readonly password: string;
-  };
-  /** Of keyed topics. */
-  readonly partitions?: number;
-  /** Of topics that are created; the broker's own choice by default. */
-  readonly replication_factor?: number;
-  readonly compression?: Compression;
-  /** A member of a group that isn't heard of for this long loses its partitions. */
-  readonly session_ms?: number;
-  /** How long a group waits for a member's work in hand when it deals partitions out anew. */
-  readonly rebalance_ms?: number;
-  /** How long brokers may be away before an operation rejects. */
-  readonly retry_wait_ms?: number;
-  /** Keeps tests apart on one broker: topics and groups have it there, and not as seen through the port. */
-  readonly topic_prefix?: string;
-  /** Awaited before records are handed out. */
-  readonly beforeRecords?: (records: readonly LogRecord[]) => Promise<void>;
-  readonly logger?: KafkaLogLogger;
-}
-
-export interface KafkaLogLogger {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
+export type { KafkaLogLogger, KafkaLogOptions, TopicCheck } from "./kafka/options";
 
 export interface KafkaLog extends Log {
   /** What the definitions ask for and what the brokers have; changes nothing. */
   checkTopics(topics: readonly TopicDefinition[]): Promise<readonly TopicCheck[]>;
   ready(): { readonly ready: true } | { readonly ready: false; readonly reason: string };
-}
-
-export interface TopicCheck {
-  readonly topic: string;
-  readonly exists: boolean;
-  readonly differences: readonly {
-    readonly what: string;
-    readonly wanted: string;
-    readonly found: string;
-    /** ensureTopics throws for it; the others it only tells. */
-    readonly fatal: boolean;
-  }[];
 }
 
 export const session_ms_default = 45_000;

@@ -1,4 +1,4 @@
-import { transient } from "@assay/stream/kafka/client";
+import { transient } from "@assay/stream/kafka/errors";
 import { GivenUpError, Patience } from "@assay/stream/kafka/patience";
 
 const what = "a test";

@@ -1,5 +1,6 @@
 import { crc32c } from "@assay/stream/kafka/crc32c";
-import { type BatchRecord, type Compression, decodeRecordBatch, encodeRecordBatch } from "@assay/stream/kafka/record-batch";
+import type { Compression } from "@assay/stream/kafka/options";
+import { type BatchRecord, decodeRecordBatch, encodeRecordBatch } from "@assay/stream/kafka/record-batch";
 import { RecordSet } from "@assay/stream/kafka/record-set";
 import { varintBytes, WireReader, WireWriter, writeVarint } from "@assay/stream/kafka/wire";
 import { seeded } from "./counting-stage";

@@ -9,8 +9,10 @@ import type { Socket } from "node:net";
 import { connect as connectSocket, isIP } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { Kafka, type Logger, logLevel, type SASLOptions } from "kafkajs";
-import type { KafkaLogOptions } from "../kafka-log";
+import { type KafkaError, transient } from "./errors";
+import type { KafkaLogOptions } from "./options";
 import { WireReader, WireWriter } from "./wire";
+import { withinTime } from "./within-time";
 
 /** Without an answer for this long the request has failed, with the time added for which the broker was told that it may wait. */
 export const request_ms = 10_000;
@@ -19,13 +21,6 @@ const replication_ms = 20_000;
 const connection_ms = 10_000;
 const metadata_age_ms = 300_000;
 const keep_alive_ms = 60_000;
-
-/** Errors of brokers have Kafka's own name for them as type; those of connections have none. */
-export interface KafkaError extends Error {
-  readonly type?: string;
-  readonly retriable?: boolean;
-  readonly code?: string | number;
-}
 
 export interface FetchPlace {
   readonly topic: string;
@@ -228,7 +223,7 @@ export class KafkaClient {
     const sockets = [...this.sockets];
     for (const socket of sockets) socket.destroy(new Error(why));
     await new Promise((resolve) => setImmediate(resolve));
-    await this.cluster.disconnect();
+    await withinTime(this.cluster.disconnect(), connection_ms); // it waits for answers, of which there are none any more
   }
 
   async close(): Promise<void> {
@@ -311,26 +306,9 @@ export interface ConnectionSettings {
 export const earliest_offset = -2;
 export const end_offset = -1;
 
-/** Whether the same request may do better later: the broker or the connection is at fault, and may recover. */
-export function isTransient(error: unknown): boolean {
-  const { retriable, code, name } = error as KafkaError;
-  if (typeof code === "string" && wrong_certificate.test(code)) return false;
-  return retriable === true && name !== "KafkaJSSASLAuthenticationError";
-}
-
-const wrong_certificate = /CERT|^UNABLE_TO_|^ERR_TLS|^ERR_SSL|^EPROTO$/;
-
-export function errorType(error: unknown): string | undefined {
-  return (error as KafkaError).type;
-}
-
 /** A broker's error by its number, as kafkajs names it. */
 export function errorOfCode(code: number): KafkaError {
   return protocolErrors.createErrorFromCode(code);
-}
-
-export function transient(message: string): KafkaError {
-  return Object.assign(new Error(message), { retriable: true });
 }
 
 export interface Broker {

@@ -4,23 +4,16 @@
  * and nothing is fetched while the stage works off what is.
  */
 
-import type { KafkaLogLogger } from "../kafka-log";
 import type { LogRecord } from "../log";
 import type { TopicPartition } from "./assignment";
-import {
-  earliest_offset,
-  end_offset,
-  errorOfCode,
-  type Fetched,
-  isTransient,
-  type KafkaClient,
-  request_ms,
-  transient,
-} from "./client";
+import { earliest_offset, end_offset, errorOfCode, type Fetched, type KafkaClient, request_ms } from "./client";
+import { isTransient, transient } from "./errors";
 import { placeOf } from "./member";
-import { GivenUpError, type Patience, type Trouble, withinTime } from "./patience";
+import type { KafkaLogLogger } from "./options";
+import { GivenUpError, type Patience, type Trouble } from "./patience";
 import { offset_out_of_range } from "./reader";
 import { RecordSet } from "./record-set";
+import { withinTime } from "./within-time";
 
 export const fetch_wait_ms = 500;
 /** Of one answer, and of one partition in it: it stays in memory, as compressed as it is in the log, until it is worked off. */

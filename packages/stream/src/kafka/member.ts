@@ -22,7 +22,8 @@ import {
   encodeMembership,
   type TopicPartition,
 } from "./assignment";
-import { type Broker, errorType, isTransient, type JoinAnswer, type KafkaClient, transient } from "./client";
+import type { Broker, JoinAnswer, KafkaClient } from "./client";
+import { errorType, isTransient, transient } from "./errors";
 import type { Patience } from "./patience";
 
 /** Heartbeats in a session. */

@@ -3,8 +3,8 @@
  * log, so that readiness can say what it waits for.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { KafkaLogLogger } from "../kafka-log";
-import { isTransient, transient } from "./client";
+import { isTransient } from "./errors";
+import type { KafkaLogLogger } from "./options";
 
 export interface Attempts {
   /** What is being tried, for messages: "an append to assay.telemetry". */
@@ -108,18 +108,6 @@ export class GivenUpError extends Error {
       `${what} was given up after ${Math.round(away_ms)} ms; brokers may be away for ${retry_wait_ms} ms (ASSAY_KAFKA_RETRY_MS): ${why}`,
       { cause },
     );
-  }
-}
-
-export async function withinTime<T>(work: Promise<T>, wait_ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(transient(`no answer within ${wait_ms} ms`)), wait_ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -7,11 +7,14 @@
  * anything else.
  */
 import type { Appended } from "../log";
-import { errorOfCode, isTransient, type KafkaClient, type Produced, transient } from "./client";
+import { errorOfCode, type KafkaClient, type Produced } from "./client";
+import { isTransient, transient } from "./errors";
+import type { Compression } from "./options";
 import type { Patience, Trouble } from "./patience";
 import { GivenUpError } from "./patience";
 import type { PreparedRecord } from "./prepare-records";
-import { type Compression, encodeRecordBatch, recordBytes } from "./record-batch";
+import { encodeRecordBatch, recordBytes } from "./record-batch";
+import { withinTime } from "./within-time";
 
 /** Of one batch before compression, unless a single record is larger. Kafka's default for a topic's max.message.bytes is a little more. */
 export const batch_bytes_max = 1_000_000;
@@ -47,10 +50,7 @@ export class Producer {
   /** Lets what is being sent come to its end, for a while. */
   async close(): Promise<void> {
     this.closed = true;
-    if (!this.sending) return;
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([this.sending, new Promise((resolve) => (timer = setTimeout(resolve, closing_wait_ms)))]);
-    clearTimeout(timer);
+    if (this.sending) await withinTime(this.sending, closing_wait_ms).catch(() => undefined); // then its callers are told
   }
 
   private async sendAll(): Promise<void> {

@@ -9,9 +9,8 @@ import { gunzipSync, gzip } from "node:zlib";
 import { compressFrameSync, decompressFrameSync } from "lz4-napi";
 import type { LogRecord } from "../log";
 import { crc32c } from "./crc32c";
+import type { Compression } from "./options";
 import { varintBytes, WireReader, writeVarint } from "./wire";
-
-export type Compression = "none" | "gzip" | "lz4";
 
 export interface BatchRecord {
   readonly key: Buffer | null;

@@ -11,7 +11,6 @@
  * "fenced".
  */
 
-import type { KafkaLogLogger } from "../kafka-log";
 import {
   type Committed,
   type LogRecord,
@@ -25,7 +24,9 @@ import type { TopicPartition } from "./assignment";
 import { earliest_offset, end_offset, type KafkaClient } from "./client";
 import { Fetcher } from "./fetcher";
 import { Member, placeOf } from "./member";
-import { type Patience, withinTime } from "./patience";
+import type { KafkaLogLogger } from "./options";
+import type { Patience } from "./patience";
+import { withinTime } from "./within-time";
 
 export interface KafkaSourceOptions extends SourceOptions {
   readonly session_ms: number;

@@ -3,8 +3,9 @@
  */
 import type { TopicDefinition } from "@assay/schemas/topics";
 import { ConfigResourceTypes } from "kafkajs";
-import type { KafkaLogOptions, TopicCheck } from "../kafka-log";
-import { errorOfCode, isTransient, type KafkaClient, transient } from "./client";
+import { errorOfCode, type KafkaClient } from "./client";
+import { isTransient, transient } from "./errors";
+import type { KafkaLogOptions, TopicCheck } from "./options";
 import type { Patience } from "./patience";
 
 export interface KnownTopic {
