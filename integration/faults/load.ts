@@ -9,25 +9,32 @@ import { type Delivered, markedRules, SyntheticHost } from "@assay/cli/scenarios
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { type FaultFleet, lateness_ms, window_ms } from "./fault-fleet";
 
-const batch_wait_ms = 500;
+const batch_wait_default_ms = 500;
 const events_per_batch = 120;
 const settle_wait_ms = 60_000;
 /** What would be too much may come late: a flush and a session later. */
 const late_wait_ms = 3_000;
 const hosts_default = 6;
+
+export interface LoadOptions {
+  readonly hosts?: number;
+  readonly batch_wait_ms?: number;
+}
 let addresses = 0;
 
 export class Load {
-  private readonly stopping = new AbortController();
+  private stopping = new AbortController();
   private delivering: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private readonly fleet: FaultFleet,
     readonly hosts: ReadonlyMap<string, SyntheticHost>,
+    private readonly batch_wait_ms: number,
   ) {}
 
   /** Hosts of a new application, which is in force. */
-  static async prepare(fleet: FaultFleet, name: string, count = hosts_default): Promise<Load> {
+  static async prepare(fleet: FaultFleet, name: string, options: LoadOptions = {}): Promise<Load> {
+    const { hosts: count = hosts_default, batch_wait_ms = batch_wait_default_ms } = options;
     const codec = new Codec(folderIds());
     const { ingest_url, enrol_secret } = fleet.services;
     const hosts = new Map<string, SyntheticHost>();
@@ -39,10 +46,12 @@ export class Load {
     }
     const in_force_from = await createApplication(fleet.services, name, [...hosts.keys()]);
     await sleep(Math.max(0, in_force_from - Date.now()));
-    return new Load(fleet, hosts);
+    return new Load(fleet, hosts, batch_wait_ms);
   }
 
   begin(): void {
+    // A second time: as agents that were started again.
+    this.stopping = new AbortController();
     this.delivering = Promise.all([...this.hosts.values()].map((host) => host.run(this.stopping.signal)));
     this.delivering.catch(() => undefined); // awaited by end
   }
@@ -51,7 +60,7 @@ export class Load {
   async end(): Promise<ReadonlyMap<string, Delivered>> {
     this.stopping.abort();
     await this.delivering;
-    await sleep(window_ms + lateness_ms + batch_wait_ms);
+    await sleep(window_ms + lateness_ms + this.batch_wait_ms);
     await Promise.all([...this.hosts.values()].map((host) => host.finish()));
     return this.delivered();
   }

@@ -46,19 +46,19 @@ test("a correlator killed between its windows and their commit repeats them, and
 });
 
 test.each([
-  ["evaluator", apis.join_group, "assay-evaluate-host-windows"],
-  ["evaluator", apis.sync_group, "assay-evaluate-host-windows"],
-  ["correlator", apis.join_group, "assay-host-windows"],
-  ["correlator", apis.sync_group, "assay-host-windows"],
-] as const)("a %s killed in a rebalance, at request %i, loses and doubles nothing", async (name, api, group) => {
-  const load = await Load.prepare(fleet, `rebalance-${name}-${api}`);
+  ["evaluator", "assay-evaluate-host-windows"],
+  ["correlator", "assay-host-windows"],
+] as const)("a replica of the %s killed during a rebalance loses and doubles nothing", async (name, group) => {
+  const load = await Load.prepare(fleet, `rebalanced-${name}`);
   load.begin();
-  await sleep(3_000);
-  const caught = killAt(name, api, group);
-  const joined = await fleet.services.add(name);
-  await caught;
-  await sleep(5_000);
-  expect(await fleet.services.remove(joined)).toBe(0);
+  await sleep(2_000);
+  for (const api of [apis.join_group, apis.sync_group]) {
+    const killed = killAt(name, api, group);
+    const joined = await fleet.services.add(name); // which makes the group rebalance
+    await killed;
+    await sleep(2_000);
+    expect([0, null]).toContain(await fleet.services.remove(joined)); // null: it was the one, and isn't back yet
+  }
   await load.endAndCheck();
 });
 
