@@ -37,6 +37,19 @@ describe("the log on Kafka", () => {
     await logs.dispose();
   });
 
+  it.each(["none", "gzip"] as const)("takes compression by %s, and reads what others have compressed", async (compression) => {
+    const logs = new TestLogs(testBrokers());
+    const [one, other] = [await logs.open({ compression }), await logs.open()];
+    await one.ensureTopics([definition(keyed)]);
+    const records = Array.from({ length: 50 }, (_, n) => ({ topic: keyed, partition: 0, key: "k", value: Buffer.from(`${n}`) }));
+    for (const log of [one, other]) await log.append(records);
+    for (const log of [one, other]) {
+      const read = await log.read(keyed, 0, 0, 200);
+      expect(read.map(({ value }) => String(value))).toEqual([...records, ...records].map(({ value }) => String(value)));
+    }
+    await logs.dispose();
+  });
+
   it("hands records to those who must know them first", async () => {
     const logs = new TestLogs(testBrokers());
     const seen: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * The log on Apache Kafka (2.4 or newer), by kafkajs' connections and requests; kafka/client.ts says what is ours.
+ * The log on Apache Kafka (2.4 or newer), by kafkajs' connections and requests; kafka/kafkajs.ts says which.
  *
  * Appends are durable when all in-sync replicas have them. A record that can't be sent for want of brokers is sent again until
  * it is known to be written, for retry_wait_ms; then the call rejects and it is unknown. Topics are created with the settings of

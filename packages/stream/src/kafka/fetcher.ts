@@ -6,12 +6,14 @@
 
 import type { LogRecord } from "../log";
 import type { TopicPartition } from "./assignment";
-import { earliest_offset, end_offset, errorOfCode, type Fetched, type KafkaClient, request_ms } from "./client";
+import { earliest_offset, end_offset, type KafkaClient } from "./client";
 import { isTransient, transient } from "./errors";
+import { errorOfCode, request_ms } from "./kafkajs";
 import { placeOf } from "./member";
 import type { KafkaLogLogger } from "./options";
 import { GivenUpError, type Patience, type Trouble } from "./patience";
 import { offset_out_of_range } from "./reader";
+import type { Fetched } from "./record-requests";
 import { RecordSet } from "./record-set";
 import { withinTime } from "./within-time";
 
@@ -146,6 +148,8 @@ export class Fetcher {
     partition.end = Math.max(answer.end, answer.offset);
     if (answer.bytes.length > 0) {
       partition.set = new RecordSet(answer.topic, answer.partition, answer.offset, answer.bytes);
+      this.partitions.delete(placeOf(answer)); // to the end, so that those behind it come into the next answer, which is limited
+      this.partitions.set(placeOf(answer), partition);
       this.ready.push(partition);
       partition.stalled_since = undefined;
     } else if (answer.end > answer.offset) {

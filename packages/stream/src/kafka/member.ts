@@ -22,8 +22,9 @@ import {
   encodeMembership,
   type TopicPartition,
 } from "./assignment";
-import type { Broker, JoinAnswer, KafkaClient } from "./client";
+import type { KafkaClient } from "./client";
 import { errorType, isTransient, transient } from "./errors";
+import { type Broker, type JoinAnswer, sendJoinGroup } from "./kafkajs";
 import type { Patience } from "./patience";
 
 /** Heartbeats in a session. */
@@ -119,11 +120,11 @@ export class Member {
   }
 
   private async joinOnce(): Promise<readonly TopicPartition[]> {
-    const { client, options } = this;
+    const { options } = this;
     for (;;) {
       const coordinator = await this.coordinator();
       try {
-        const answer = await client.joinGroup(coordinator, {
+        const answer = await sendJoinGroup(coordinator, {
           groupId: options.group,
           sessionTimeout: options.session_ms,
           rebalanceTimeout: options.rebalance_ms,

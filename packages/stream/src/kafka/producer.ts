@@ -7,13 +7,15 @@
  * anything else.
  */
 import type { Appended } from "../log";
-import { errorOfCode, type KafkaClient, type Produced } from "./client";
+import type { KafkaClient } from "./client";
 import { isTransient, transient } from "./errors";
+import { errorOfCode } from "./kafkajs";
 import type { Compression } from "./options";
 import type { Patience, Trouble } from "./patience";
 import { GivenUpError } from "./patience";
 import type { PreparedRecord } from "./prepare-records";
 import { encodeRecordBatch, recordBytes } from "./record-batch";
+import type { Produced } from "./record-requests";
 import { withinTime } from "./within-time";
 
 /** Of one batch before compression, unless a single record is larger. Kafka's default for a topic's max.message.bytes is a little more. */

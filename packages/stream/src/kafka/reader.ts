@@ -1,7 +1,8 @@
 /** Reads partitions without a group. What a fetch brought beyond what was asked for is kept, for the call that goes on there. */
 import type { LogRecord } from "../log";
-import { earliest_offset, end_offset, errorOfCode, type KafkaClient } from "./client";
+import { earliest_offset, end_offset, type KafkaClient } from "./client";
 import { transient } from "./errors";
+import { errorOfCode } from "./kafkajs";
 import type { Patience } from "./patience";
 import { RecordSet } from "./record-set";
 

@@ -3,8 +3,9 @@
  */
 import type { TopicDefinition } from "@assay/schemas/topics";
 import { ConfigResourceTypes } from "kafkajs";
-import { errorOfCode, type KafkaClient } from "./client";
+import type { KafkaClient } from "./client";
 import { isTransient, transient } from "./errors";
+import { errorOfCode, sendCreateTopics } from "./kafkajs";
 import type { KafkaLogOptions, TopicCheck } from "./options";
 import type { Patience } from "./patience";
 
@@ -127,7 +128,7 @@ export class Topics {
     }));
     const answers = await this.patience.untilKnown(
       async () => {
-        const answers = await this.client.createTopics(topics);
+        const answers = await sendCreateTopics(await this.client.controller(), topics);
         const late = answers.find(({ errorCode }) => errorCode !== 0 && isTransient(errorOfCode(errorCode)));
         if (late) throw errorOfCode(late.errorCode);
         return answers;
