@@ -124,14 +124,17 @@ test.each(["root", "logs", "agent", "services"] as const)("%s that others may wr
   }
 });
 
-test.each(["lock", "key_file", "secret_file", "windows_file"] as const)("a link in the place of %s is refused", (part) => {
-  const data = prepared();
-  writeFileSync(join(root, "elsewhere"), "");
-  symlinkSync(join(root, "elsewhere"), data[part]);
-  expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} is not a regular file`);
-});
+test.each(["lock", "key_file", "secret_file", "windows_file", "kafka_windows_file"] as const)(
+  "a link in the place of %s is refused",
+  (part) => {
+    const data = prepared();
+    writeFileSync(join(root, "elsewhere"), "");
+    symlinkSync(join(root, "elsewhere"), data[part]);
+    expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} is not a regular file`);
+  },
+);
 
-test.each(["lock", "windows_file"] as const)("%s that others may write to is refused", (part) => {
+test.each(["lock", "windows_file", "kafka_windows_file"] as const)("%s that others may write to is refused", (part) => {
   const data = prepared();
   writeFileSync(data[part], "", { mode: 0o644 });
   prepareDataDirectory(data, own, uid);

@@ -23,7 +23,7 @@ export interface AuditOrder extends AuditSettings {
 export async function auditDirectory(order: AuditOrder): Promise<AuditReport> {
   const logger = createLogger({ service: "audit", level: "error" });
   const { log, codec, close } = await openOwn(order.directory, logger);
-  const opened = await openStore(join(order.directory, "clickhouse"), process.env, logger);
+  const opened = await openStore(order.directory, process.env, logger);
   const { cluster } = opened.login;
   const store = connectStore(storeOptions(opened.login));
   try {

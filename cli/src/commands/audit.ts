@@ -61,7 +61,8 @@ async function windowsOfStore(store: Store, io: Io): Promise<Windows> {
 
 async function auditDirectory(data: DataDirectory, io: Io): Promise<AuditReport> {
   requireAtRest(data, "audit", io);
-  const { window_ms, lateness_ms } = readWindows(data.windows_file) ?? windowSettings(io);
+  const { window_ms, lateness_ms } =
+    readWindows(onKafka(io.env) ? data.kafka_windows_file : data.windows_file) ?? windowSettings(io);
   const order: AuditOrder = { directory: data.services, window_ms, lateness_ms };
   try {
     return await orderAtRest<AuditOrder, AuditReport>(auditScript, order, data, io);

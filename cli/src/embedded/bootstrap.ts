@@ -25,12 +25,13 @@ interface Names {
 
 const short_id_length = 8;
 
-function namesOf({ host_id, shares_log }: ServicesPlan): Names {
+function namesOf({ host_id, shares_log, assessment }: ServicesPlan): Names {
   const suffix = shares_log ? `-${host_id}` : "";
   return {
     application_id: `this-host${suffix}`,
     template_id: `this-host-continuous${suffix}`,
-    key_id: `local${suffix}`,
+    // One assessment must not take its key away from what watches the same host continuously.
+    key_id: shares_log && assessment.kind === "once" ? `once${suffix}` : `local${suffix}`,
     once_suffix: suffix.slice(0, 1 + short_id_length),
   };
 }

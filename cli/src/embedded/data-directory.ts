@@ -5,10 +5,10 @@
  *     up.lock              the process that has it now
  *     report-api.key       the report API's key, 0600
  *     enrolment.secret     what agents enrol with, 0600
- *     windows.json         how long its windows are
+ *     windows.json         how long its windows are; windows-kafka.json: those of its work on Kafka
  *     logs/                of the services and the agent, 0700
  *     agent/               the agent's identity and state, 0700: of the agent's user
- *     services/            the log and the engine, 0700: of the services' user
+ *     services/            the log, and the engine for it or for what is on Kafka, 0700: of the services' user
  *
  * Whatever of it belongs to anybody else, or could have been written by others, is refused (ownership.ts).
  */
@@ -27,6 +27,7 @@ export interface DataDirectory {
   readonly key_file: string;
   readonly secret_file: string;
   readonly windows_file: string;
+  readonly kafka_windows_file: string;
   readonly logs: string;
   readonly agent: string;
   readonly services: string;
@@ -43,6 +44,7 @@ export function dataDirectory(option: string | undefined, io: Pick<Io, "env" | "
     key_file: at("report-api.key"),
     secret_file: at("enrolment.secret"),
     windows_file: at("windows.json"),
+    kafka_windows_file: at("windows-kafka.json"),
     logs: at("logs"),
     agent: at("agent"),
     services: at("services"),
@@ -97,7 +99,8 @@ function servicesOwners({ named }: ServicesUser, uid: number): number[] {
 }
 
 function checkFiles(data: DataDirectory, uid: number): void {
-  for (const file of [data.lock, data.key_file, data.secret_file, data.windows_file]) checkFile(file, uid);
+  for (const file of [data.lock, data.key_file, data.secret_file, data.windows_file, data.kafka_windows_file])
+    checkFile(file, uid);
 }
 
 function usable(data: DataDirectory, work: () => void): void {

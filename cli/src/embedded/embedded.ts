@@ -89,7 +89,10 @@ async function start(options: EmbeddedOptions): Promise<Embedded> {
     const user = reachingUser(wanted, data.services);
     if (user !== wanted) giveToServices(data, user, io.uid);
     if (user.warning !== undefined) options.onNotice(`warning: ${user.warning}`);
-    keepWindows(data.windows_file, { window_ms: settings.window_ms, lateness_ms: settings.lateness_ms });
+    keepWindows(onKafka(io.env) ? data.kafka_windows_file : data.windows_file, {
+      window_ms: settings.window_ms,
+      lateness_ms: settings.lateness_ms,
+    });
     const wait_ms = lock.was_left_behind ? left_behind_wait_ms : 0;
     await checkPorts(options.ports, wait_ms);
     const host_id = await hostId(data.agent, left_behind_wait_ms);

@@ -103,7 +103,7 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   const { log, codec, close, ready } = await openOwnLog(log_plan, plan, logger);
   undo.unshift(close);
   await log.ensureTopics(allTopics);
-  const opened = await openStore(join(plan.directory, "clickhouse"), process.env, logger);
+  const opened = await openStore(plan.directory, process.env, logger);
   undo.unshift(() => opened.stop());
   undo.unshift(tellWithoutRoom(opened, tell));
   const { cluster } = opened.login;

@@ -1,10 +1,12 @@
 /** The store of an embedded Assay: its own engine, or the ClickHouse server that the settings name, and then no engine. */
+import { join } from "node:path";
 import type { Logger } from "@assay/runtime/logger";
 import type { Readiness } from "@assay/runtime/service";
 import { readSettings } from "@assay/runtime/settings";
 import { connectStore } from "@assay/store/client";
 import { DiskFullError } from "@assay/store/disk-full";
 import { startEngine } from "@assay/store/engine";
+import { onKafka } from "../distributed/settings";
 import { clickhouseRelations, type StoreLogin, serverLogin, storeOptions } from "../distributed/store-login";
 import { clickhouseSettings } from "./settings";
 
@@ -20,8 +22,9 @@ export interface OpenStore {
   stop(): Promise<void>;
 }
 
+/** services: the data directory's. A store goes with its log, so what is of Kafka has an engine's directory of its own. */
 export async function openStore(
-  directory: string,
+  services: string,
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
 ): Promise<OpenStore> {
@@ -29,6 +32,7 @@ export async function openStore(
   if (!read.ok) throw new Error(read.problems.join("; "));
   const login = serverLogin(read.settings);
   if (login) return server(login);
+  const directory = join(services, onKafka(env) ? "clickhouse-of-kafka" : "clickhouse");
   const engine = await startEngine({ directory, logger }).catch((error: unknown) => {
     if (error instanceof DiskFullError) throw error;
     // It may have been killed while it started; what is wrong for good is wrong again.
