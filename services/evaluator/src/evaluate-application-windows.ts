@@ -61,7 +61,7 @@ export function evaluateApplicationWindows(
     input: topics.applicationWindows.name,
     state: keyedForm<ApplicationEntry>(state_version),
     reduce(state, record, outputs) {
-      const window = readRecord(parts.codec, "ApplicationWindow", record, outputs);
+      const window = readRecord(parts.codec, "ApplicationWindow", record, outputs, ({ application_id }) => application_id);
       if (window) applyWindow(parts, state, window, record, outputs);
     },
     ...around,

@@ -29,7 +29,7 @@ export function evaluateHostWindows(
     input: topics.hostWindows.name,
     state: keyedForm<HostEntry>(state_version),
     reduce(state, record, outputs) {
-      const part = readRecord(parts.codec, "HostWindow", record, outputs);
+      const part = readRecord(parts.codec, "HostWindow", record, outputs, ({ host_id }) => host_id);
       if (part) applyPart(parts, state, part, record.timestamp, outputs);
     },
     ...around,

@@ -55,7 +55,7 @@ export function evaluateInventory(
     input: topics.inventory.name,
     state: keyedForm<InventoryEntry>(state_version),
     reduce(state, record, outputs) {
-      const section = readRecord(parts.codec, "InventorySection", record, outputs);
+      const section = readRecord(parts.codec, "InventorySection", record, outputs, ({ host_id }) => host_id);
       if (section) applyChunk(parts, state, section, record, outputs);
     },
     ...around,

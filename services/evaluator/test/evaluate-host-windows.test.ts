@@ -290,6 +290,10 @@ describe("repeats", () => {
     expect(
       host.apply("HostSilent", { host_id: "a", incarnation: 1, seq: 1, silent_since: 1, at: 1, timeout_ms: 1 }, t0),
     ).toMatchObject([{ kind: "dead_letter", letter: { reason: "unexpected_schema" } }]);
+    const foreign = { ...bad, key: Buffer.from("host-b"), value: codec.encode("HostWindow", window(0)) };
+    expect(host.applyRecord(foreign)).toMatchObject([
+      { kind: "dead_letter", letter: { reason: "wrong_host", detail: "a record of host-a under the key host-b" } },
+    ]);
     expect(rowsOf(host.apply("HostWindow", window(0), t0), "coverage")).toHaveLength(1);
   });
 });

@@ -226,7 +226,19 @@ export function rule(id: string, over: Partial<Rule> = {}): Rule {
 }
 
 export function record<N extends SchemaName>(name: N, value: SchemaTypes[N], offset: number, timestamp: number): LogRecord {
-  return { topic: "test", partition: 0, offset, key: Buffer.from("key"), value: codec.encode(name, value), timestamp };
+  return {
+    topic: "test",
+    partition: 0,
+    offset,
+    key: Buffer.from(keyOf(name, value)),
+    value: codec.encode(name, value),
+    timestamp,
+  };
+}
+
+function keyOf(name: SchemaName, value: object): string {
+  const { host_id, application_id, section, chunk } = value as Partial<InventorySection & ApplicationWindow>;
+  return name === "InventorySection" ? `${host_id}/${section}/${chunk}` : (host_id ?? application_id ?? "");
 }
 
 /** Drives a stage by hand; what it has put out so far stands in `outputs`. */

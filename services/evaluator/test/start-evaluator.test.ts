@@ -61,9 +61,17 @@ test("evidence becomes findings and outcomes in the store, by the rules that con
   for (const value of [good, bad]) await log.append([activated(value)]);
   const settings = { settings: { PermitRootLogin: "yes" }, sources: {} };
   await log.append([
-    record(topics.hostWindows.name, codec.encode("HostWindow", window(0, { listeners: [listener(t0 + 5)] }))),
-    record(topics.inventory.name, codec.encode("InventorySection", section(0, "sshd", settings, { sent_at: t0 + 10_000 }))),
-    record(topics.applicationWindows.name, codec.encode("ApplicationWindow", applicationWindow(0, { flows: [flow(t0 + 5)] }))),
+    record(topics.hostWindows.name, "host-a", codec.encode("HostWindow", window(0, { listeners: [listener(t0 + 5)] }))),
+    record(
+      topics.inventory.name,
+      "host-a/sshd/0",
+      codec.encode("InventorySection", section(0, "sshd", settings, { sent_at: t0 + 10_000 })),
+    ),
+    record(
+      topics.applicationWindows.name,
+      "shop",
+      codec.encode("ApplicationWindow", applicationWindow(0, { flows: [flow(t0 + 5)] })),
+    ),
   ]);
   // Counted once all of a block is durable.
   const stages = ["host-windows", "inventory", "application-windows"];
@@ -96,8 +104,8 @@ function activated(value: RulePackage) {
   return { topic: topics.control.name, key: `${value.name}@1`, value: codec.encode("ControlRecord", entity) };
 }
 
-function record(topic: string, value: Buffer) {
-  return { topic, key: "host-a", value, timestamp: t0 + 10_000 };
+function record(topic: string, key: string, value: Buffer) {
+  return { topic, key, value, timestamp: t0 + 10_000 };
 }
 
 function findings() {
