@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { record_bytes_max } from "@assay/stream/kafka/prepare-records";
 import { contract_partitions, definition, describeLogContract, keyed } from "../packages/stream/test/log-contract";
@@ -34,6 +35,21 @@ describe("the log on Kafka", () => {
     expect(ended.stderr).toBe("");
     const timers_a_second = Number(ended.stdout) / (idle_ms / 1_000);
     expect(timers_a_second).toBeLessThan(100); // each of its few connections looks for late answers ten times a second
+    await logs.dispose();
+  });
+
+  it("keeps the order of appends that weren't awaited, to a topic that it doesn't know yet", async () => {
+    const logs = new TestLogs(testBrokers());
+    await (await logs.open()).ensureTopics([definition(keyed)]);
+    const log = await logs.open();
+    const numbers = Array.from({ length: 200 }, (_, n) => String(n));
+    const appended: Promise<unknown>[] = [];
+    for (const n of numbers) {
+      appended.push(log.append([{ topic: keyed, partition: 0, key: "k", value: Buffer.from(n) }]));
+      if (Number(n) % 20 === 19) await sleep(1);
+    }
+    await Promise.all(appended);
+    expect((await log.read(keyed, 0, 0, 500)).map(({ value }) => String(value))).toEqual(numbers);
     await logs.dispose();
   });
 

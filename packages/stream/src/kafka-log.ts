@@ -51,6 +51,8 @@ class LogOnKafka implements KafkaLog {
   private readonly sources = new Set<KafkaSource>();
   private readonly prefix: string;
   private readonly retry_wait_ms: number;
+  /** The last of the appends that wait for their topics to be known. */
+  private looking_up: Promise<void> | undefined;
   private closed: Promise<void> | undefined;
 
   constructor(private readonly options: KafkaLogOptions) {
@@ -88,7 +90,7 @@ class LogOnKafka implements KafkaLog {
 
   async append(records: readonly NewRecord[]): Promise<readonly Appended[]> {
     const now = Date.now();
-    if (records.some(({ topic }) => !this.topics.has(topic))) await this.topics.lookUp(records.map(({ topic }) => topic));
+    if (this.looking_up || records.some(({ topic }) => !this.topics.has(topic))) await this.lookUpInTurn(records);
     const prepared = prepareRecords((name) => this.topics.get(name), records, now);
     return this.producer.append(prepared.map((record) => ({ ...record, topic: this.prefix + record.topic })));
   }
@@ -152,6 +154,19 @@ class LogOnKafka implements KafkaLog {
     await this.producer.close();
     this.patience.close();
     await this.client.close();
+  }
+
+  /** So that an append whose topic is known by now doesn't overtake one that waits. */
+  private async lookUpInTurn(records: readonly NewRecord[]): Promise<void> {
+    const before = this.looking_up ?? Promise.resolve();
+    const lookUp = () => this.topics.lookUp(records.map(({ topic }) => topic));
+    const mine = before.then(lookUp, lookUp);
+    this.looking_up = mine;
+    try {
+      await mine;
+    } finally {
+      if (this.looking_up === mine) this.looking_up = undefined;
+    }
   }
 
   private async checkPartition(topic: string, partition: number): Promise<void> {

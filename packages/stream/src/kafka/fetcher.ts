@@ -21,12 +21,13 @@ export const fetch_wait_ms = 500;
 /** Of one answer, and of one partition in it: it stays in memory, as compressed as it is in the log, until it is worked off. */
 export const fetch_bytes_max = 8_388_608;
 export const partition_fetch_bytes_max = 2_097_152;
-/** Records are there and the broker doesn't give them, or it doesn't answer, for this long: then all connections are made anew. */
-export const stall_ms = 30_000;
+export const stall_ms_default = 30_000;
 
 export interface FetcherOptions {
   readonly group: string;
   readonly retry_wait_ms: number;
+  /** Records are there and the broker doesn't give them for this long: then all connections are made anew. */
+  readonly stall_ms: number;
   readonly logger: KafkaLogLogger | undefined;
   /** There is something to take, or something has failed. */
   readonly onNews: () => void;
@@ -46,12 +47,13 @@ export class Fetcher {
   /** Leaders that have a fetch of ours, and partitions whose offset is being looked up. */
   private readonly asked = new Set<number>();
   private failure: unknown;
-  private trouble: Trouble | undefined;
+  /** No answers at all; and partitions without a leader while others may go on, for which nothing is given up. */
+  private readonly troubles: { answers?: Trouble; leaderless?: Trouble } = {};
   private tries = 0;
   private closed = false;
 
   constructor(
-    private readonly client: KafkaClient,
+    private readonly client: Pick<KafkaClient, "leader" | "fetch" | "offsets" | "refresh" | "reset">,
     private readonly patience: Patience,
     private readonly options: FetcherOptions,
   ) {}
@@ -105,13 +107,15 @@ export class Fetcher {
     for (const [leader, partitions] of by_leader) {
       if (!this.asked.has(leader)) void this.fetch(leader, partitions);
     }
-    if (leaderless && !this.asked.has(no_leader)) void this.recover(transient("a partition has no leader"), no_leader);
+    if (leaderless) void this.lookForLeaders();
+    else this.endTrouble("leaderless");
   }
 
   close(): void {
     this.closed = true;
     this.assign([]);
-    if (this.trouble) this.patience.end(this.trouble);
+    this.endTrouble("answers");
+    this.endTrouble("leaderless");
   }
 
   private async fetch(leader: number, partitions: readonly FetchedPartition[]): Promise<void> {
@@ -119,7 +123,7 @@ export class Fetcher {
     const places = partitions.map(({ of, position }) => ({ ...of, offset: position }));
     try {
       const limits = { wait_ms: fetch_wait_ms, bytes_max: fetch_bytes_max, partition_bytes_max: partition_fetch_bytes_max };
-      const answers = await withinTime(this.client.fetch(leader, places, limits), request_ms + stall_ms); // kafkajs ends it sooner, as a rule
+      const answers = await withinTime(this.client.fetch(leader, places, limits), request_ms + this.options.stall_ms); // kafkajs ends it sooner, as a rule
       let problem: unknown;
       for (const answer of answers) problem = this.receive(answer) ?? problem;
       if (problem === undefined) this.settle();
@@ -154,16 +158,17 @@ export class Fetcher {
       partition.stalled_since = undefined;
     } else if (answer.end > answer.offset) {
       partition.stalled_since ??= performance.now();
-      if (performance.now() - partition.stalled_since > stall_ms) void this.stall(partition);
+      if (performance.now() - partition.stalled_since > this.options.stall_ms) void this.stall(partition);
     } else partition.stalled_since = undefined;
     return undefined;
   }
 
   private async stall(partition: FetchedPartition): Promise<void> {
     const { of, position, end } = partition;
+    const { group, stall_ms } = this.options;
     partition.stalled_since = undefined;
     this.options.logger?.error(
-      { ...of, group: this.options.group, position, end, stall_ms },
+      { ...of, group, position, end, stall_ms },
       "no records come, though there are some: all connections are made anew",
     );
     await this.client.reset("no progress").catch(() => undefined); // they are made anew in any case
@@ -205,15 +210,26 @@ export class Fetcher {
       return;
     }
     const what = `reading as the group ${this.options.group}`;
-    this.trouble ??= this.patience.begin(what);
-    this.patience.tell(this.trouble, error);
-    const away_ms = performance.now() - this.trouble.since;
+    this.troubles.answers ??= this.patience.begin(what);
+    this.patience.tell(this.troubles.answers, error);
+    const away_ms = performance.now() - this.troubles.answers.since;
     if (away_ms >= this.options.retry_wait_ms) {
       this.fail(new GivenUpError(what, away_ms, this.options.retry_wait_ms, error));
       return;
     }
+    await this.pauseAndRefresh(leader, ++this.tries);
+  }
+
+  private async lookForLeaders(): Promise<void> {
+    if (this.asked.has(no_leader)) return;
+    this.troubles.leaderless ??= this.patience.begin(`reading all partitions as the group ${this.options.group}`);
+    this.patience.tell(this.troubles.leaderless, transient("a partition has no leader"));
+    await this.pauseAndRefresh(no_leader, leader_tries);
+  }
+
+  private async pauseAndRefresh(leader: number, tries: number): Promise<void> {
     this.asked.add(leader);
-    await this.patience.pause(++this.tries);
+    await this.patience.pause(tries);
     await this.client.refresh().catch(() => undefined); // then the next fetch says so
     this.asked.delete(leader);
     if (!this.closed) this.options.onNews();
@@ -221,8 +237,13 @@ export class Fetcher {
 
   private settle(): void {
     this.tries = 0;
-    if (this.trouble) this.patience.end(this.trouble);
-    this.trouble = undefined;
+    this.endTrouble("answers");
+  }
+
+  private endTrouble(which: keyof Fetcher["troubles"]): void {
+    const trouble = this.troubles[which];
+    if (trouble) this.patience.end(trouble);
+    delete this.troubles[which];
   }
 
   private fail(error: unknown): void {
@@ -233,6 +254,8 @@ export class Fetcher {
 
 /** Takes the place of a leader's id while one is being looked for. */
 const no_leader = -1;
+/** As long a pause as the third try has: a new leader takes seconds. */
+const leader_tries = 3;
 
 class FetchedPartition {
   readonly of: TopicPartition;

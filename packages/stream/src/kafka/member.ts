@@ -66,7 +66,7 @@ export class Member {
       recover: () => this.recover(),
       isOver: () => this.left,
     });
-    this.timer = setInterval(() => void this.beat(), this.options.session_ms / heartbeats);
+    if (!this.left) this.timer = setInterval(() => void this.beat(), this.options.session_ms / heartbeats);
     return partitions;
   }
 
@@ -133,6 +133,7 @@ export class Member {
         });
         if ("member_id_given" in answer) {
           this.member_id = answer.member_id_given;
+          if (this.left) throw new Error(`the member of ${options.group} has left`);
           continue;
         }
         this.member_id = answer.memberId;

@@ -31,7 +31,7 @@ export class Producer {
   private closed = false;
 
   constructor(
-    private readonly client: KafkaClient,
+    private readonly client: Pick<KafkaClient, "leader" | "produce" | "newProducerId" | "refresh" | "reset">,
     private readonly patience: Patience,
     private readonly compression: Compression,
     private readonly retry_wait_ms: number,
@@ -43,9 +43,7 @@ export class Producer {
     return new Promise((resolve, reject) => {
       const call = new Call(records.length, resolve, reject);
       for (const [index, record] of records.entries()) this.queue.push({ record, bytes: recordBytes(record), call, index });
-      this.sending ??= this.sendAll().finally(() => {
-        this.sending = undefined;
-      });
+      this.sending ??= this.sendAll();
     });
   }
 
@@ -64,6 +62,7 @@ export class Producer {
         for (const batch of batches) batch.fail(error);
       });
     }
+    this.sending = undefined; // with nothing awaited since the queue was seen empty, so that no append falls between
   }
 
   /** From the front of the queue as much as makes one send. */

@@ -22,7 +22,7 @@ import {
 } from "../log";
 import type { TopicPartition } from "./assignment";
 import { earliest_offset, end_offset, type KafkaClient } from "./client";
-import { Fetcher } from "./fetcher";
+import { Fetcher, stall_ms_default } from "./fetcher";
 import { Member, placeOf } from "./member";
 import type { KafkaLogLogger } from "./options";
 import type { Patience } from "./patience";
@@ -78,7 +78,14 @@ export class KafkaSource implements Source {
       onOver: onNews,
     });
     const onStall = () => this.member.giveUp();
-    this.fetcher = new Fetcher(client, patience, { group: this.group, retry_wait_ms, logger, onNews, onStall });
+    this.fetcher = new Fetcher(client, patience, {
+      group: this.group,
+      retry_wait_ms,
+      stall_ms: stall_ms_default,
+      logger,
+      onNews,
+      onStall,
+    });
   }
 
   async next(wait_ms: number): Promise<SourceEvent> {

@@ -200,7 +200,7 @@ export function topicSettings({ cleanup, retention_ms }: TopicDefinition): Reado
   return new Map(settings.map(([name, value]) => [name, String(value)]));
 }
 
-/** Fatal is what would lose records or refuse them; the rest is the operator's to choose. */
+/** Fatal is what would lose, change or refuse records; the rest is the operator's to choose. */
 function compareSettings(definition: TopicDefinition, found: ReadonlyMap<string, string>): TopicCheck["differences"][number][] {
   const differences: TopicCheck["differences"][number][] = [];
   for (const [what, wanted] of topicSettings(definition)) {
