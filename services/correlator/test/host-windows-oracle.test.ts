@@ -100,20 +100,53 @@ function told(scripted: Script): [string, string, number][] {
 test("every event is in a window or a supplement of the right time, exactly once, or in a window still open", () => {
   fc.assert(
     fc.property(script, (scripted) => {
-      const partition = run(scripted);
-      const closed = [...timesOf(partition.windows())];
-      const open = [...partition.state.hosts.values()].flatMap((h) =>
-        Object.values(h.open).flatMap((w) =>
-          [...w.processes.values()].flatMap((p) =>
-            p.times.offsets.map((o): [string, string, number] => [h.host_id, p.event.image, w.start + o]),
-          ),
-        ),
-      );
-      expect(grouped([...closed, ...open])).toEqual(grouped(told(scripted)));
+      expect(grouped(shown(run(scripted)))).toEqual(grouped(told(scripted)));
     }),
     { numRuns: 300 },
   );
 });
+
+test("so is every event of batches that come after later ones, in any order and repeated, once their host speaks again", () => {
+  const withheld = fc.array(fc.nat(10), { maxLength: 12 });
+  fc.assert(
+    fc.property(script, withheld, fc.array(fc.nat(30), { maxLength: 30 }), (scripted, held, order) => {
+      const partition = new Partition(settings);
+      const isHeld = (b: TelemetryBatch, last: number) => b.seq !== last && held.includes(b.seq);
+      const late = scripted.hosts.flatMap((batches) => batches.filter((b) => isHeld(b, batches.length)));
+      const last = scripted.hosts.flatMap((batches) => batches.slice(-1));
+      for (const b of scripted.hosts.flat()) if (!late.includes(b)) partition.tell(b);
+      for (const i of order) {
+        const b = late[i];
+        if (b) partition.tell(b);
+        partition.restart();
+      }
+      for (const b of late) partition.tell(b);
+      for (const b of last) {
+        const through = b.complete_through + 2_000;
+        partition.tell({ ...b, seq: b.seq + 1, processes: [], complete_through: through, sent_at: through });
+      }
+      expect(grouped(shown(partition))).toEqual(grouped(told(scripted)));
+      const parts = partition.windows();
+      for (const [h] of scripted.hosts.entries()) {
+        const ids = parts.filter((p) => p.host_id === `h${h}`).map((p) => [p.seq_to, p.window_start] as const);
+        expect(ids).toEqual(ids.toSorted((a, b) => a[0] - b[0] || a[1] - b[1]));
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** In parts, and in windows that are open. */
+function shown(partition: Partition): [string, string, number][] {
+  const open = [...partition.state.hosts.values()].flatMap((h) =>
+    Object.values(h.open).flatMap((w) =>
+      [...w.processes.values()].flatMap((p) =>
+        p.times.offsets.map((o): [string, string, number] => [h.host_id, p.event.image, w.start + o]),
+      ),
+    ),
+  );
+  return [...[...timesOf(partition.windows())].map(([host, image, at]): [string, string, number] => [host, image, at]), ...open];
+}
 
 test("a host's parts don't depend on other hosts, on repeated batches, or on restarts", () => {
   fc.assert(
