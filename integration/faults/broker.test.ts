@@ -1,6 +1,6 @@
 /** A broker that restarts, stays away, or answers nobody. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { FaultFleet, ready_wait_ms, start_ms_max } from "./fault-fleet";
+import { FaultFleet, ready_wait_ms, recover_ms_max, start_ms_max } from "./fault-fleet";
 import { apis, type Caught } from "./kafka-proxy";
 import { Load } from "./load";
 
@@ -13,21 +13,21 @@ let fleet: FaultFleet;
 beforeAll(async () => {
   fleet = await FaultFleet.start();
 }, start_ms_max);
-afterEach(() => fleet.recover(), ready_wait_ms);
+afterEach(() => fleet.recover(), recover_ms_max);
 afterAll(async () => {
   expect(await fleet?.close()).toEqual([0, 0, 0, 0, 0, 0]);
-}, 60_000);
+}, recover_ms_max);
 
 test.each([
-  ["stopped", () => fleet.broker.stop()],
-  ["killed", () => fleet.broker.kill()],
-])("a broker %s in mid-stream and started again: nothing is lost or doubled", async (how, away) => {
+  ["stopped", "stop"],
+  ["killed", "kill"],
+] as const)("a broker %s in mid-stream and started again: nothing is lost or doubled", async (how, end) => {
   const load = await Load.prepare(fleet, `broker-${how}`);
   load.begin();
   await sleep(3_000);
-  await away();
+  await fleet.endBroker(end);
   await sleep(2_000);
-  await fleet.broker.start();
+  await fleet.startBroker();
   await sleep(4_000);
   await load.endAndCheck();
 });
@@ -55,7 +55,7 @@ test(
     load.begin();
     await sleep(4_000);
     const pids = fleet.services.pids();
-    await fleet.broker.stop();
+    await fleet.endBroker("stop");
     const batches = () => [...load.delivered().values()].reduce((sum, delivered) => sum + delivered.batches, 0);
     await sleep(2_000); // for answers that were on their way
     const before = batches();
@@ -63,7 +63,7 @@ test(
     expect(batches()).toBe(before);
     const ready = await Promise.all(fleet.services.processes.map((process) => process.isReady()));
     expect(ready).toEqual(ready.map(() => false));
-    await fleet.broker.start();
+    await fleet.startBroker();
     await fleet.services.ready(ready_wait_ms);
     expect(fleet.services.pids()).toEqual(pids); // nobody had to end for it
     await sleep(2_000);

@@ -16,7 +16,9 @@ export const lateness_ms = 500;
 /** Of a beforeAll that starts one. */
 export const start_ms_max = 180_000;
 export const ready_wait_ms = 90_000;
-const partitions = 4;
+/** Of an afterEach that recovers one, and of an afterAll that closes one. */
+export const recover_ms_max = 120_000;
+export const partitions = 4;
 const replicas = { correlator: 2, evaluator: 2 };
 const settings = {
   ASSAY_KAFKA_PARTITIONS: String(partitions),
@@ -27,9 +29,13 @@ const settings = {
   ASSAY_EVALUATOR_FLUSH_WAIT_MS: "500",
   ASSAY_EVALUATOR_CHECKPOINT_WAIT_MS: "1000",
 };
+/** For records of hours from now. */
+const future_ms_max = 86_400_000;
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export class FaultFleet {
+  private readonly away = { broker: false, clickhouse: false };
+
   private constructor(
     readonly broker: PrivateBroker,
     readonly kafka: KafkaProxy,
@@ -47,8 +53,12 @@ export class FaultFleet {
     try {
       const kafka = await KafkaProxy.open();
       ending.push(() => kafka.close());
-      const advertised = { "advertised.listeners": `PLAINTEXT://127.0.0.1:${kafka.port}` };
-      const broker = await startPrivateBroker({ settings: advertised });
+      const broker = await startPrivateBroker({
+        settings: {
+          "advertised.listeners": `PLAINTEXT://127.0.0.1:${kafka.port}`,
+          "log.message.timestamp.after.max.ms": String(future_ms_max),
+        },
+      });
       ending.push(() => broker.close());
       kafka.target_port = Number(broker.brokers[0]?.split(":")[1]);
       const directory = mkdtempSync(join(tmpdir(), "assay-faults-"));
@@ -86,16 +96,30 @@ export class FaultFleet {
   async recover(): Promise<void> {
     this.kafka.forget();
     this.clickhouse.forget();
+    if (this.away.broker) await this.startBroker();
+    if (this.away.clickhouse) await this.startClickHouse();
     await this.services.ready(ready_wait_ms);
   }
 
+  async endBroker(by: "stop" | "kill"): Promise<void> {
+    this.away.broker = true;
+    await this.broker[by]();
+  }
+
+  async startBroker(): Promise<void> {
+    await this.broker.start();
+    this.away.broker = false;
+  }
+
   async stopClickHouse(): Promise<void> {
+    this.away.clickhouse = true;
     await this.engine.stop();
   }
 
   /** At the same place. */
   async startClickHouse(): Promise<void> {
     this.engine = await startEngine({ directory: this.directory, logger: silent });
+    this.away.clickhouse = false;
   }
 
   /** kill -9; it comes back by itself. */

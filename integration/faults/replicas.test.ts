@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceName } from "@assay/cli/embedded/thread-messages";
 import { seeded } from "@assay/cli/scenarios/seeded";
-import { FaultFleet, ready_wait_ms, start_ms_max } from "./fault-fleet";
+import { FaultFleet, ready_wait_ms, recover_ms_max, start_ms_max } from "./fault-fleet";
 import { apis } from "./kafka-proxy";
 import { Load } from "./load";
 
@@ -12,10 +12,10 @@ const random = seeded(3);
 beforeAll(async () => {
   fleet = await FaultFleet.start();
 }, start_ms_max);
-afterEach(() => fleet.recover(), ready_wait_ms);
+afterEach(() => fleet.recover(), recover_ms_max);
 afterAll(async () => {
   expect(await fleet?.close()).toEqual([0, 0, 0, 0, 0, 0]);
-}, 60_000);
+}, recover_ms_max);
 
 test("an undisturbed fleet with two replicas of each finds every marked event once", async () => {
   const load = await Load.prepare(fleet, "undisturbed");

@@ -1,6 +1,6 @@
 /** Deaths around what the evaluator writes: exactly between its steps, and ClickHouse's own absence. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { FaultFleet, ready_wait_ms, start_ms_max } from "./fault-fleet";
+import { FaultFleet, ready_wait_ms, recover_ms_max, start_ms_max } from "./fault-fleet";
 import { apis } from "./kafka-proxy";
 import { Load } from "./load";
 
@@ -14,10 +14,10 @@ let fleet: FaultFleet;
 beforeAll(async () => {
   fleet = await FaultFleet.start();
 }, start_ms_max);
-afterEach(() => fleet.recover(), ready_wait_ms);
+afterEach(() => fleet.recover(), recover_ms_max);
 afterAll(async () => {
   expect(await fleet?.close()).toEqual([0, 0, 0, 0, 0, 0]);
-}, 60_000);
+}, recover_ms_max);
 
 test("an evaluator killed between its note and the insert writes the block once", async () => {
   const load = await Load.prepare(fleet, "noted");
