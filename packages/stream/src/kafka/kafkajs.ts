@@ -4,12 +4,14 @@
 import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { Kafka, type Logger, logLevel, type SASLOptions } from "kafkajs";
-import type { KafkaError } from "./errors";
+import { type KafkaError, transient } from "./errors";
 import type { KafkaLogOptions } from "./options";
 
 /** Without an answer for this long a request has failed, and its connection with it. What the broker was told that it may wait is added. */
 export const request_ms = 10_000;
 export const connection_ms = 10_000;
+/** A connection is opened anew so long before its login ends. */
+const login_margin_ms = 1_000;
 const metadata_age_ms = 300_000;
 /** Nothing of Assay's writes in transactions. */
 export const read_uncommitted = 0;
@@ -125,6 +127,7 @@ function connectionSettings({ brokers, client_id, tls, sasl }: KafkaLogOptions):
     ...(sasl && { sasl: sasl as SASLOptions }),
     connectionTimeout: connection_ms,
     authenticationTimeout: connection_ms,
+    reauthenticationThreshold: login_margin_ms,
     requestTimeout: request_ms,
   };
 }
@@ -136,6 +139,7 @@ interface ConnectionSettings {
   readonly sasl?: SASLOptions;
   readonly connectionTimeout: number;
   readonly authenticationTimeout: number;
+  readonly reauthenticationThreshold: number;
   readonly requestTimeout: number;
 }
 
@@ -215,10 +219,19 @@ export interface NewTopic {
   readonly configEntries: readonly { readonly name: string; readonly value: string }[];
 }
 
+interface Connection {
+  readonly authenticatedAt: unknown;
+  isConnected(): boolean;
+  isAuthenticated(): boolean;
+  connect(): Promise<unknown>;
+  disconnect(): Promise<unknown>;
+  rejectRequests(error: Error): void;
+}
+
 interface ConnectionPool {
   readonly host: string;
   readonly port: number;
-  readonly pool: readonly { isConnected(): boolean; connect(): Promise<unknown> }[];
+  readonly pool: readonly Connection[];
   getConnection(index?: number): Promise<unknown>;
   send<T>(request: object): Promise<T>;
 }
@@ -292,7 +305,8 @@ function guardIdleTimer(): void {
 }
 
 /**
- * Four faults of kafkajs. A connection on which a request was given up stays in use, though it may be dead without having ended. Requests
+ * Five faults of kafkajs. A login that is about to end is renewed on the connection while other answers are still to come on it, which are
+ * then taken for those of the login: instead the connection is opened anew. A connection on which a request was given up stays in use, though it may be dead without having ended. Requests
  * that meet an ended connection at the same time each open one, and leave all but the last behind. One topic or partition in trouble makes
  * all metadata an error. A broker that took a connection and then didn't answer counts as connected, so that everything fails until that
  * connection ends.
@@ -303,10 +317,10 @@ function mended(broker: Broker, onSilent: Connecting["onSilent"]): Broker {
   connectionPool.getConnection = async (index = 0) => {
     const connection = connectionPool.pool[index];
     if (!connection) throw new Error(`connection ${index} of ${connectionPool.pool.length}`);
-    if (!connection.isConnected()) {
+    if (!connection.isConnected() || isSessionOver(connection)) {
       let open = opening.get(index);
       if (!open) {
-        open = connection.connect().finally(() => opening.delete(index));
+        open = openAnew(connection).finally(() => opening.delete(index));
         opening.set(index, open);
       }
       await open;
@@ -328,6 +342,19 @@ function mended(broker: Broker, onSilent: Connecting["onSilent"]): Broker {
   const isConnected = broker.isConnected.bind(broker);
   broker.isConnected = () => isConnected() && broker.lookupRequest !== lookupWhileUnknown;
   return broker;
+}
+
+/** A broker may let a login hold for a while only. */
+function isSessionOver(connection: Connection): boolean {
+  return connection.authenticatedAt !== null && !connection.isAuthenticated();
+}
+
+async function openAnew(connection: Connection): Promise<void> {
+  if (connection.isConnected()) {
+    connection.rejectRequests(transient("the connection's login is over"));
+    await connection.disconnect();
+  }
+  await connection.connect();
 }
 
 /** kafkajs' request, with all that is in the answer: not only the first error. */

@@ -2,6 +2,7 @@
  * Waiting for brokers that are away: the same again with growing pauses, up to retry_wait_ms, and telling that it is so. One of these for a
  * log, so that readiness can say what it waits for.
  */
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isTransient } from "./errors";
 import type { KafkaLogLogger } from "./options";
@@ -22,7 +23,9 @@ export class Patience {
   constructor(
     private readonly retry_wait_ms: number,
     private readonly logger: KafkaLogLogger | undefined,
-  ) {}
+  ) {
+    setMaxListeners(0, this.closing.signal); // one for each partition that waits
+  }
 
   /** Resolves as work does. Rejects with what can't be mended by waiting, or once it was tried for retry_wait_ms. */
   async untilKnown<T>(work: () => Promise<T>, { what, recover, isOver }: Attempts): Promise<T> {
