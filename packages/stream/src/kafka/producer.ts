@@ -6,6 +6,7 @@
  * it was written; a later batch under its sequence would then be dropped as a repeat, so the producer takes a new id before it sends
  * anything else.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Appended } from "../log";
 import type { KafkaClient } from "./client";
 import { isTransient, transient } from "./errors";
@@ -23,6 +24,8 @@ export const batch_bytes_max = 1_000_000;
 /** Of one send, all partitions together. */
 export const send_bytes_max = 8_388_608;
 const closing_wait_ms = 5_000;
+/** Encoding lets the event loop turn after this long. */
+const slice_ms = 5;
 
 export class Producer {
   private queue: Queued[] = [];
@@ -123,6 +126,7 @@ export class Producer {
     const { identity } = this;
     let problem: unknown = transient("the broker left a partition out of its answer");
     const by_leader = new Map<number, Batch[]>();
+    let turn_began = performance.now();
     for (const batch of batches) {
       const leader = client.leader(batch.topic, batch.partition);
       if (leader === undefined) {
@@ -130,6 +134,10 @@ export class Producer {
         continue;
       }
       await batch.encode(identity, this.compression);
+      if (performance.now() - turn_began > slice_ms) {
+        await nextTurn();
+        turn_began = performance.now();
+      }
       const same = by_leader.get(leader);
       if (same) same.push(batch);
       else by_leader.set(leader, [batch]);
