@@ -7,7 +7,8 @@
  * The agent makes the credential and sends its SHA-256 alone. Both proofs are HMACs of all of this, keyed by the secret: the agent's
  * shows that it knows the secret, and fits this challenge only; ingest's shows the same of ingest, for this credential only. A
  * process that has taken ingest's port can give no such proof, and what it is sent neither holds the secret nor serves it elsewhere.
- * The agent proves first: whoever is merely able to reach ingest is given nothing against which to try secrets.
+ * The agent proves first: whoever is merely able to reach ingest is given nothing against which to try secrets but a challenge, whose key is slow
+ * to derive from one (ingest's challenge.ts).
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 

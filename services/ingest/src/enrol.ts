@@ -22,23 +22,25 @@ import {
 
 export class Enroller {
   private inFlight = 0;
+  private readonly challenges: Challenges | undefined;
 
   constructor(
     private readonly enrol_secret: string | undefined,
     private readonly agents: AgentDirectory,
     private readonly metrics: Pick<IngestMetrics, "enrolments">,
     private readonly logger: Logger,
-    private readonly challenges = new Challenges(),
-  ) {}
+  ) {
+    this.challenges = enrol_secret === undefined ? undefined : new Challenges(enrol_secret);
+  }
 
   /** POST /v1/enrol/challenge: anybody may have one. */
   async challenge(): Promise<Reply> {
-    if (this.enrol_secret === undefined) return this.off();
+    if (this.challenges === undefined) return this.off();
     return { status: 200, body: { challenge: this.challenges.make() } };
   }
 
   async enrol(request: IncomingMessage): Promise<Reply> {
-    if (this.enrol_secret === undefined) return this.off();
+    if (this.enrol_secret === undefined || this.challenges === undefined) return this.off();
     const body = await readBody(request, bodyLimits);
     if (body.kind === "gone") return this.refused(400, "gone", "the asker went away");
     if (body.kind === "refused") return this.refused(body.reason === "out_of_bounds" ? 413 : 400, body.reason, body.detail);
@@ -46,7 +48,7 @@ export class Enroller {
     if (asked === "unproven") return this.unproven();
     if (typeof asked === "string") return this.refused(400, "invalid_body", asked);
     if (!this.challenges.takes(asked.challenge)) {
-      const message = `the challenge is none that this ingest gave in the last ${challenge_age_ms_max} ms (challenge_age_ms_max): ask for another`;
+      const message = `the challenge is none that an ingest with this secret gave in the last ${challenge_age_ms_max} ms (challenge_age_ms_max): ask for another`;
       return this.refused(401, "stale_challenge", message);
     }
     if (!isEnrolmentProof(this.enrol_secret, "agent", asked, asked.proof)) return this.unproven();

@@ -102,6 +102,8 @@ export const enrol_body_bytes_max = 16 * 1024;
 export const enrolments_in_flight_max = 8;
 /** How long an agent may take from a challenge to its proof. */
 export const challenge_age_ms_max = 60_000;
+/** By how much the clock of the ingest that gave a challenge may be ahead of the one that takes it. */
+export const challenge_ahead_ms_max = 30_000;
 /** What is read and thrown away of a body that is refused unread, so that its sender reads the answer instead of a reset. */
 export const discard_bytes_max = 8 * mebibyte;
 /** From the first byte of a request to its last. */

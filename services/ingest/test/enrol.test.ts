@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { NoAnswerError } from "@assay/control/ask";
 import type { Agent } from "@assay/control/entities";
 import { Challenges } from "@assay/ingest/challenge";
-import { challenge_age_ms_max } from "@assay/ingest/settings";
+import { challenge_age_ms_max, challenge_ahead_ms_max } from "@assay/ingest/settings";
 import { type Enrolment, enrolmentProof, isEnrolmentProof, proven } from "@assay/schemas/enrolment";
 import { asHost, credential, enrol_secret, type GivenIngest, givenIngest, host_id, telemetryWire } from "./given-ingest";
 
@@ -13,10 +13,10 @@ const challenge = async () => (await ingest.post("/v1/enrol/challenge", "{}")).b
 const made = "m".repeat(43);
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
+const unchallenged = { host_id: "host-2", host_name: "two", agent_version: "0.1.0", credential_sha256: sha256(made) };
+
 async function enrolment(changes: Partial<Enrolment> = {}): Promise<Enrolment> {
-  const credential_sha256 = sha256(made);
-  const who = { host_id: "host-2", host_name: "two", agent_version: "0.1.0" };
-  return { ...who, credential_sha256, challenge: await challenge(), ...changes };
+  return { ...unchallenged, challenge: await challenge(), ...changes };
 }
 const asked = async (changes: Partial<Enrolment> = {}) => proven(enrol_secret, await enrolment(changes));
 
@@ -69,7 +69,7 @@ describe("enrolment", () => {
     ["that it never gave", async () => "1.guess.guess"],
     ["without a form", async () => ""],
     ["of a later time than it gave", async () => `9${await challenge()}`],
-    ["of another ingest", async () => new Challenges().make()],
+    ["of another secret", async () => new Challenges("another secret of this").make()],
   ])("refuses a challenge %s", async (_, made_up) => {
     expect(await enrol(await asked({ challenge: await made_up() }))).toMatchObject({
       status: 401,
@@ -117,15 +117,34 @@ test("enrolment is off without a secret", async () => {
   expect(await enrol({ host_id: "host-2", proof: "" })).toMatchObject(off);
 });
 
-test("a challenge is taken until it is too old", async () => {
+test("a challenge is taken until it is too old, and of a clock that is a little ahead", async () => {
   ingest = await givenIngest();
-  let now = 5_000;
-  const challenges = new Challenges(() => now);
-  const given = challenges.make();
-  now += challenge_age_ms_max;
-  expect(challenges.takes(given)).toBe(true);
-  now += 1;
-  expect(challenges.takes(given)).toBe(false);
+  const made_at = 5_000_000;
+  const given = new Challenges(enrol_secret, () => made_at).make();
+  const takenAt = (now: number) => new Challenges(enrol_secret, () => now).takes(given);
+  expect(takenAt(made_at + challenge_age_ms_max)).toBe(true);
+  expect(takenAt(made_at + challenge_age_ms_max + 1)).toBe(false);
+  expect(takenAt(made_at - challenge_ahead_ms_max)).toBe(true);
+  expect(takenAt(made_at - challenge_ahead_ms_max - 1)).toBe(false);
+});
+
+test("behind a proxy that takes turns one ingest gives the challenge and another takes it", async () => {
+  ingest = await givenIngest();
+  const other = await givenIngest();
+  try {
+    for (const [gives, takes] of [
+      [ingest, other],
+      [other, ingest],
+    ] as const) {
+      const given = (await gives.post("/v1/enrol/challenge", "{}")).body.challenge ?? "";
+      const body = proven(enrol_secret, { ...unchallenged, challenge: given });
+      expect(await takes.post("/v1/enrol", JSON.stringify(body), { "content-type": "application/json" })).toMatchObject({
+        status: 201,
+      });
+    }
+  } finally {
+    await other.stop();
+  }
 });
 
 test("the proofs stay what they are: agents of other versions compute them too", async () => {
