@@ -61,8 +61,10 @@ test(
     const before = batches();
     await sleep(away_ms);
     expect(batches()).toBe(before);
-    const ready = await Promise.all(fleet.services.processes.map((process) => process.isReady()));
-    expect(ready).toEqual(ready.map(() => false));
+    // The report API has no need of the broker while nobody asks it to change anything.
+    const needy = fleet.services.processes.filter(({ name }) => name !== "report-api");
+    const ready = await Promise.all(needy.map((process) => process.isReady()));
+    expect(ready).toEqual(needy.map(() => false));
     await fleet.startBroker();
     await fleet.services.ready(ready_wait_ms);
     expect(fleet.services.pids()).toEqual(pids); // nobody had to end for it

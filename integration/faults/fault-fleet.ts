@@ -34,6 +34,8 @@ const future_ms_max = 86_400_000;
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export class FaultFleet {
+  /** Aborted when it closes: for hosts that deliver to it. */
+  readonly closing = new AbortController();
   private readonly away = { broker: false, clickhouse: false };
 
   private constructor(
@@ -131,6 +133,7 @@ export class FaultFleet {
 
   /** Leaves nothing running. Resolves with the services' exit codes. */
   async close(): Promise<readonly (number | null)[]> {
+    this.closing.abort();
     const codes = await this.services.stop();
     await this.store.close();
     await this.clickhouse.close();

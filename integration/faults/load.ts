@@ -36,12 +36,13 @@ export class Load {
   static async prepare(fleet: FaultFleet, name: string, options: LoadOptions = {}): Promise<Load> {
     const { hosts: count = hosts_default, batch_wait_ms = batch_wait_default_ms } = options;
     const codec = new Codec(folderIds());
+    const gone = fleet.closing.signal;
     const { ingest_url, enrol_secret } = fleet.services;
     const hosts = new Map<string, SyntheticHost>();
     for (let i = 0; i < count; i++) {
       const host_id = `${name}-${i}`;
       const address = `10.0.${Math.floor(addresses / 250)}.${1 + (addresses++ % 250)}`;
-      const plan = { host_id, address, codec, ingest_url, enrol_secret, batch_wait_ms, events_per_batch };
+      const plan = { host_id, address, codec, ingest_url, enrol_secret, batch_wait_ms, events_per_batch, gone };
       hosts.set(host_id, new SyntheticHost({ ...plan, random: seeded(1_000 + addresses) }));
     }
     const in_force_from = await createApplication(fleet.services, name, [...hosts.keys()]);

@@ -21,6 +21,8 @@ export interface HostPlan {
   readonly events_per_batch: number;
   /** How far its clock is ahead of the true time; 0 where it isn't said. */
   readonly clock_ahead_ms?: number;
+  /** Aborted, the host is no more: what it has in hand isn't delivered. */
+  readonly gone?: AbortSignal;
 }
 
 /** What was delivered, counted where it was made. */
@@ -143,6 +145,7 @@ export class SyntheticHost {
       const answered = await this.attempt(batch).catch(() => undefined);
       if (answered === "accepted") break;
       if (answered !== undefined) throw new Error(`ingest refused a batch of ${batch.host_id}: ${answered}`);
+      this.plan.gone?.throwIfAborted();
       await sleep(wait_ms);
     }
     this.batches++;
