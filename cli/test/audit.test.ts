@@ -1,4 +1,5 @@
-import { type AuditInput, account, type StoredPart } from "@assay/cli/audit/account";
+import { type AuditInput, account } from "@assay/cli/audit/account";
+import type { StoredPart } from "@assay/cli/audit/part";
 import { addRecord, emptyRecount, noCounts, type TelemetryRecord } from "@assay/cli/audit/recount";
 import { auditTable } from "@assay/cli/audit/table";
 import type { TelemetryBatch } from "@assay/schemas/generated/types";
@@ -58,6 +59,7 @@ function part(
     seq_from,
     seq_to,
     closed_by: "complete",
+    received_through: t0 + (window + 1) * window_ms,
     windowed: { ...noCounts(), processes: windowed },
     folded: noCounts(),
     duplicates: { ...noCounts(), processes: repeats },
@@ -68,9 +70,9 @@ function part(
 function audit(
   records: readonly TelemetryRecord[],
   stored: readonly StoredPart[],
-  more: Partial<AuditInput> & { earliest?: number } = {},
+  more: Partial<AuditInput> & { earliest?: number; kept_from?: number } = {},
 ) {
-  const { earliest = 0, ...rest } = more;
+  const { earliest = 0, kept_from = t0, ...rest } = more;
   const recount = emptyRecount(window_ms);
   const dead = rest.dead_letters ?? new Set();
   for (const record of records) addRecord(recount, record, dead.has(`${record.partition}:${record.offset}`));
@@ -78,7 +80,8 @@ function audit(
   const result = account({
     recount,
     lateness_ms,
-    partitions: new Map([[0, { earliest, correlated_to }]]),
+    partitions: new Map([[0, { earliest, kept_from, correlated_to }]]),
+    partitionOf: () => 0,
     dead_letters: new Set(),
     stored,
     unevaluated: [],
@@ -106,7 +109,9 @@ test("a closed window that is not in the store is missing, not pending", () => {
 });
 
 test("a closed window is pending as long as the correlator has not committed the batch that closes it", () => {
-  const { processes, problems } = audit(topic(steady), [], { partitions: new Map([[0, { earliest: 0, correlated_to: 1 }]]) });
+  const { processes, problems } = audit(topic(steady), [], {
+    partitions: new Map([[0, { earliest: 0, kept_from: t0, correlated_to: 1 }]]),
+  });
   expect(problems).toEqual([]);
   expect(processes).toMatchObject({ accepted: 4, pending: 4, difference: 0 });
 });
@@ -264,9 +269,31 @@ test("windows in which expired batches have a share are left out on both sides",
   expect(kept.processes).toMatchObject({ accepted: 3, windowed: 2, pending: 1, difference: 0 });
 });
 
-test("the store may not know a host that the topic never had", () => {
-  expect(audit([], [part(0, 1, 1, 1)]).problems).toHaveLength(1);
-  expect(audit([], [part(0, 1, 1, 1)], { partitions: new Map([[0, { earliest: 9, correlated_to: 9 }]]) }).problems).toEqual([]);
+const minute_ms = 60_000;
+
+test("the store may not know a host that the topic never had, or whose telemetry the topic should keep", () => {
+  const lost = [
+    expect.stringMatching(/^host h1: the store has a part of a window of telemetry accepted from .* which the topic should keep/),
+  ];
+  expect(audit([], [part(0, 1, 1, 1)]).problems).toEqual(lost);
+  const received = (after_ms: number) => [part(0, 1, 1, 1, { received_through: t0 + after_ms })];
+  const { problems, windows_left_out } = audit([], received(0), { earliest: 9 });
+  expect([problems, windows_left_out]).toEqual([[], 1]);
+  expect(audit([], received(10 * minute_ms), { earliest: 9 }).problems).toEqual(lost);
+  // Its own partition says so, whatever others have dropped.
+  const partitions = new Map([0, 1].map((p) => [p, { earliest: p === 0 ? 9 : 0, kept_from: t0, correlated_to: 9 }]));
+  expect(audit([], received(0), { partitions, partitionOf: () => 1 }).problems).toEqual(lost);
+});
+
+test("batches in the midst of what the topic keeps are missed, and those before it aren't", () => {
+  const sent = (seq: number, minute: number): Sent => ({ seq, at: [minute * minute_ms], through: minute * minute_ms + 1_000 });
+  const records = topic([sent(30, 30), sent(31, 31)], 40);
+  const stored = (seq: number) => part(seq * 6, seq, seq, 1, { received_through: t0 + seq * minute_ms });
+  const all = [stored(1), stored(12), stored(20), stored(30)];
+  expect(audit(records, all, { earliest: 40, kept_from: t0 + 29 * minute_ms }).problems).toEqual([]);
+  expect(audit(records, all, { earliest: 1, kept_from: t0 }).problems).toEqual([
+    expect.stringMatching(/^host h1: the store has 2 parts of windows of telemetry/),
+  ]);
 });
 
 test("the table says what does not add up", () => {
@@ -277,6 +304,8 @@ test("the table says what does not add up", () => {
       telemetry_from: null,
       partitions_cut: { cut: 0, of: 4 },
       refused: { malformed_body: 2 },
+      replayed: { unknown_schema: 1 },
+      strangers: [],
     });
   golden("audit-even.txt", report(topic(steady), [part(0, 1, 2, 3)]));
   golden("audit-uneven.txt", report(topic(steady), [part(0, 1, 2, 2)]));

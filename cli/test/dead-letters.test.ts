@@ -139,6 +139,14 @@ test("a replay is noted: the list shows it, a second one is refused, and no audi
   expect(await readDeadLetters(log, codec)).toEqual(before);
 });
 
+test("an audit counts what ingest refused and was replayed since apart", async () => {
+  const id = await given({});
+  await given({ value: batch(2) });
+  expect(await readDeadLetters(log, codec)).toMatchObject({ refused: { unknown_schema: 2 }, replayed: {} });
+  await replay(id);
+  expect(await readDeadLetters(log, codec)).toMatchObject({ refused: { unknown_schema: 1 }, replayed: { unknown_schema: 1 } });
+});
+
 test.each<[string, Partial<DeadLetter>, RegExp]>([
   ["bytes that are no record", { value: Buffer.from("nothing") }, /refused again: not_wire_format/],
   ["bytes that were not kept", { value: null }, /its bytes were not kept/],

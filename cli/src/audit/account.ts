@@ -11,29 +11,18 @@
  * both sides, and counted as left out.
  */
 import { type TelemetryKind, telemetryKinds } from "@assay/schemas/kinds";
+import { closings, cutOffset } from "./closings";
+import { covers, latestMarks, type PartId, type StoredPart } from "./part";
 import { addCounts, type CountedBatch, type CountedHost, type KindCounts, noCounts, type Recount, splitRepeats } from "./recount";
-
-/** A row of assay.coverage: one part of a host window. */
-export interface StoredPart extends PartId {
-  readonly windowed: KindCounts;
-  readonly folded: KindCounts;
-  readonly duplicates: KindCounts;
-}
-
-export interface PartId {
-  readonly host_id: string;
-  readonly window_start: number;
-  readonly incarnation: number;
-  readonly seq_from: number;
-  readonly seq_to: number;
-  readonly closed_by: "complete" | "silent" | "supplement";
-}
+import { isAfter, type KeptPartition, mustBeKept, retentionHorizon } from "./retention-horizon";
 
 export interface AuditInput {
   readonly recount: Recount;
   readonly lateness_ms: number;
-  /** By partition of the telemetry topic: the oldest kept offset, and the offset that the correlator has committed. */
-  readonly partitions: ReadonlyMap<number, { readonly earliest: number; readonly correlated_to: number }>;
+  /** By partition of the telemetry topic: what is kept, and the offset that the correlator has committed. */
+  readonly partitions: ReadonlyMap<number, KeptPartition & { readonly correlated_to: number }>;
+  /** Where a host's telemetry goes. */
+  readonly partitionOf: (host_id: string) => number;
   /** Dead letters that name a record of the telemetry topic, as "partition:offset". */
   readonly dead_letters: ReadonlySet<string>;
   readonly stored: readonly StoredPart[];
@@ -75,12 +64,16 @@ export function account(input: AuditInput): Account {
   let windows_left_out = 0;
   for (const host_id of [...new Set([...input.recount.hosts.keys(), ...stored.keys()])].sort()) {
     const host = input.recount.hosts.get(host_id);
-    // A host of which the topic keeps nothing has only windows that are left out.
     if (!host) {
-      windows_left_out += new Set(stored.get(host_id)?.map((p) => p.window_start)).size;
-      if (nothingExpired(input)) {
-        problems.push(`host ${host_id}: the store has windows, the telemetry topic has no batch of it and has dropped none`);
-      }
+      const parts = stored.get(host_id) ?? [];
+      const kept = input.partitions.get(input.partitionOf(host_id));
+      windows_left_out += new Set(parts.map((p) => p.window_start)).size;
+      problems.push(
+        ...lostProblem(
+          host_id,
+          parts.filter((part) => mustBeKept(part, kept)),
+        ),
+      );
       continue;
     }
     const result = accountHost(host, stored.get(host_id) ?? [], unevaluated.get(host_id) ?? [], input);
@@ -122,7 +115,7 @@ function accountHost(
     else alive.push(batch);
   }
   const { first, repeated } = splitRepeats(alive);
-  const horizon = retentionHorizon(first, stored, input);
+  const horizon = retentionHorizon(first, stored, input.partitions.get(input.partitionOf(host.host_id)));
   const kept = stored.filter((part) => !horizon.windows.has(part.window_start));
 
   const accepted = noCounts();
@@ -159,7 +152,7 @@ function accountHost(
       addCounts(sum, counts);
     }
   }
-  problems.push(...windowProblems(host, kept, expected));
+  problems.push(...lostProblem(host.host_id, horizon.lost), ...windowProblems(host, kept, expected));
 
   const cut = cutOffset(host, first, stored, closing.ownOffset);
   const ownDuplicates = noCounts();
@@ -196,6 +189,16 @@ function accountHost(
   return { rows, problems, windows_left_out: horizon.windows.size, dropped_batches };
 }
 
+function lostProblem(host_id: string, lost: readonly StoredPart[]): string[] {
+  const [oldest] = [...lost].sort((a, b) => a.received_through - b.received_through);
+  if (!oldest) return [];
+  const parts = lost.length === 1 ? "a part of a window" : `${lost.length} parts of windows`;
+  const from = new Date(oldest.received_through).toISOString();
+  return [
+    `host ${host_id}: the store has ${parts} of telemetry accepted from ${from} on, which the topic should keep and doesn't have`,
+  ];
+}
+
 function windowProblems(host: CountedHost, kept: readonly StoredPart[], expected: ReadonlyMap<number, KindCounts>): string[] {
   const shown = new Map<number, KindCounts>();
   for (const part of kept) {
@@ -216,106 +219,6 @@ function windowProblems(host: CountedHost, kept: readonly StoredPart[], expected
     }
   }
   return problems;
-}
-
-/** Until which event time the host's completeness (or its silence) has closed windows, as far as the correlator has committed. */
-function closings(host: CountedHost, first: readonly CountedBatch[], input: AuditInput) {
-  const partition = host.batches[0]?.partition ?? 0;
-  const committed = input.partitions.get(partition)?.correlated_to ?? 0;
-  const in_time = first.filter((batch) => !batch.late);
-  const closed_through = in_time.reduce(
-    (max, batch) => (batch.offset < committed ? Math.max(max, batch.complete_through - input.lateness_ms) : max),
-    Number.NEGATIVE_INFINITY,
-  );
-  const byId = new Map(first.map((batch) => [`${batch.incarnation}:${batch.seq}`, batch]));
-  const lastBefore = (offset: number) => first.findLast((batch) => batch.offset < offset);
-  // A HostSilent counts only while no later batch stands before it in the log.
-  const silences = host.silents.filter((s) => {
-    const named = byId.get(`${s.incarnation}:${s.seq}`);
-    return named !== undefined && lastBefore(s.offset) === named;
-  });
-  const silentOffset = silences.reduce((max, s) => (s.offset < committed ? Math.max(max, s.offset) : max), -1);
-  return {
-    mustBeClosed(window: number, batch: CountedBatch): boolean {
-      if (batch.offset >= committed) return false;
-      return window + input.recount.window_ms <= closed_through || batch.offset < silentOffset;
-    },
-    /** The host's next batch in the topic, by which it has told of everything before; undefined while there is none. */
-    nextOf(late: CountedBatch): CountedBatch | undefined {
-      return in_time.find((batch) => batch.offset > late.offset);
-    },
-    /** The offset of the record at which a part was cut: of its batch, or of the HostSilent after it. */
-    ownOffset(part: PartId): number | undefined {
-      const batch = byId.get(`${part.incarnation}:${part.seq_to}`);
-      if (!batch || part.closed_by !== "silent") return batch?.offset;
-      const silence = silences.find((s) => s.incarnation === part.incarnation && s.seq === part.seq_to);
-      return silence?.offset ?? batch.offset;
-    },
-  };
-}
-
-/** Repeats after this offset have not been told by any stored part yet. */
-function cutOffset(
-  host: CountedHost,
-  first: readonly CountedBatch[],
-  stored: readonly PartId[],
-  ownOffset: (part: PartId) => number | undefined,
-): number {
-  if (host.batches.length === 0 || first.length === 0) return -1;
-  return stored.reduce((max, part) => Math.max(max, ownOffset(part) ?? -1), -1);
-}
-
-/**
- * Where the topic has lost records to retention: windows in which batches that are gone have a share, and the last offset before
- * which repeats can't be told from firsts.
- */
-function retentionHorizon(
-  first: readonly CountedBatch[],
-  stored: readonly StoredPart[],
-  input: AuditInput,
-): { readonly windows: ReadonlySet<number>; readonly offset: number; readonly part: PartId | undefined } {
-  const oldest = first.find((batch) => !batch.late);
-  const partition = oldest?.partition ?? 0;
-  const lost = (input.partitions.get(partition)?.earliest ?? 0) > 0;
-  if (!lost || !oldest) return { windows: new Set(), offset: -1, part: undefined };
-  const windows = new Set<number>();
-  for (const part of stored) {
-    const sharesLost =
-      part.incarnation < oldest.incarnation ||
-      part.seq_from === 0 ||
-      (part.incarnation === oldest.incarnation && part.seq_from < oldest.seq);
-    if (sharesLost) windows.add(part.window_start);
-  }
-  // The window in which the oldest kept batch falls may have had events in batches that are gone, without a part yet.
-  for (const window of oldest.windows.keys()) windows.add(window);
-  const byId = new Map(first.map((batch) => [`${batch.incarnation}:${batch.seq}`, batch]));
-  const ordered = [...stored].sort(comparePosition);
-  const border = ordered.find((part) => byId.has(`${part.incarnation}:${part.seq_to}`));
-  const offset = border ? (byId.get(`${border.incarnation}:${border.seq_to}`)?.offset ?? oldest.offset) : oldest.offset;
-  return { windows, offset, part: border };
-}
-
-function isAfter(part: PartId, border: PartId | undefined): boolean {
-  if (!border) return false;
-  return part.incarnation > border.incarnation || (part.incarnation === border.incarnation && part.seq_to > border.seq_to);
-}
-
-function comparePosition(a: PartId, b: PartId): number {
-  return a.incarnation - b.incarnation || a.seq_to - b.seq_to || a.window_start - b.window_start;
-}
-
-function latestMarks(parts: readonly PartId[]): Map<number, PartId> {
-  const marks = new Map<number, PartId>();
-  for (const part of parts) {
-    const known = marks.get(part.window_start);
-    if (!known || comparePosition(part, known) > 0) marks.set(part.window_start, part);
-  }
-  return marks;
-}
-
-function covers(mark: PartId | undefined, batch: CountedBatch): boolean {
-  if (!mark) return false;
-  return batch.incarnation < mark.incarnation || (batch.incarnation === mark.incarnation && batch.seq <= mark.seq_to);
 }
 
 function unreadableRow(input: AuditInput): AccountRow[] {
@@ -343,10 +246,6 @@ function unreadableRow(input: AuditInput): AccountRow[] {
 function isCorrelated(id: string, input: AuditInput): boolean {
   const [partition, offset] = id.split(":").map(Number);
   return (offset ?? 0) < (input.partitions.get(partition ?? 0)?.correlated_to ?? 0);
-}
-
-function nothingExpired(input: AuditInput): boolean {
-  return [...input.partitions.values()].every((p) => p.earliest === 0);
 }
 
 function groupByHost<P extends PartId>(parts: readonly P[]): Map<string, P[]> {

@@ -2,48 +2,58 @@
 import type { Codec } from "@assay/schemas/codec";
 import type { HostWindow } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
-import type { LogReader } from "@assay/stream/embedded-log";
-import type { LogRecord } from "@assay/stream/log";
-import type { PartId } from "./account";
+import type { Log, LogRecord } from "@assay/stream/log";
+import { replayedLetter } from "../dead-letters/replay-mark";
+import { evaluate_host_windows_group, host_windows_group } from "../groups";
+import type { PartId } from "./part";
 import { addRecord, emptyRecount, type Recount } from "./recount";
 
-const host_windows_group = "assay-host-windows";
-const evaluator_group = "assay-evaluate-host-windows";
+export type AuditedLog = Pick<Log, "partitions" | "partitionOf" | "read" | "bounds" | "committed">;
+
 const read_records_max = 500;
 
 /** Positions that the stages have committed, by partition: what lies before them must be accounted for. */
 export interface Positions {
   readonly correlated_to: ReadonlyMap<number, number>;
   readonly evaluated_to: ReadonlyMap<number, number>;
+  /** Groups that have committed nothing of a topic that has records, in words. */
+  readonly strangers: readonly string[];
 }
 
-export async function readPositions(log: LogReader): Promise<Positions> {
+export async function readPositions(log: AuditedLog): Promise<Positions> {
+  const correlated = await committedBy(log, host_windows_group, topics.telemetry.name);
+  const evaluated = await committedBy(log, evaluate_host_windows_group, topics.hostWindows.name);
   return {
-    correlated_to: await committedBy(log, host_windows_group, topics.telemetry.name),
-    evaluated_to: await committedBy(log, evaluator_group, topics.hostWindows.name),
+    correlated_to: correlated.positions,
+    evaluated_to: evaluated.positions,
+    strangers: [...correlated.strange, ...evaluated.strange],
   };
 }
 
 export interface ReadTelemetry {
   readonly recount: Recount;
   readonly earliest: ReadonlyMap<number, number>;
+  /** By partition, the timestamp of its oldest kept record; none where it keeps nothing. */
+  readonly oldest_at: ReadonlyMap<number, number>;
   /** Timestamp of the oldest kept record. */
   readonly from: number | undefined;
 }
 
 /** dead: "partition:offset" of records that are dead letters. */
 export async function readTelemetry(
-  log: LogReader,
+  log: AuditedLog,
   codec: Codec,
   window_ms: number,
   dead: ReadonlySet<string>,
 ): Promise<ReadTelemetry> {
   const recount = emptyRecount(window_ms);
   const earliest = new Map<number, number>();
+  const oldest_at = new Map<number, number>();
   let from: number | undefined;
   for (const partition of partitionsOf(log, topics.telemetry.name)) {
     earliest.set(partition, (await log.bounds(topics.telemetry.name, partition)).earliest);
     for await (const record of recordsFrom(log, topics.telemetry.name, partition, 0)) {
+      if (!oldest_at.has(partition)) oldest_at.set(partition, record.timestamp);
       if (from === undefined || record.timestamp < from) from = record.timestamp;
       const { offset, timestamp } = record;
       const decoded = record.value ? codec.decode(record.value) : undefined;
@@ -55,7 +65,7 @@ export async function readTelemetry(
       } else addRecord(recount, { kind: "unreadable", partition, offset, timestamp });
     }
   }
-  return { recount, earliest, from };
+  return { recount, earliest, oldest_at, from };
 }
 
 export interface DeadLetters {
@@ -63,25 +73,38 @@ export interface DeadLetters {
   readonly of_telemetry: ReadonlySet<string>;
   /** Telemetry that never reached the topic, by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Telemetry that ingest refused and that was replayed since, by the reason then. */
+  readonly replayed: Readonly<Record<string, number>>;
 }
 
-export async function readDeadLetters(log: LogReader, codec: Codec): Promise<DeadLetters> {
+export async function readDeadLetters(log: AuditedLog, codec: Codec): Promise<DeadLetters> {
   const of_telemetry = new Set<string>();
-  const refused: Record<string, number> = {};
+  /** Reasons, by the letters' own places. */
+  const letters = new Map<string, string>();
+  const marked = new Set<string>();
   for (const partition of partitionsOf(log, topics.deadLetters.name)) {
     for await (const record of recordsFrom(log, topics.deadLetters.name, partition, 0)) {
       const decoded = record.value ? codec.decode(record.value) : undefined;
-      if (decoded?.name !== "DeadLetter" || decoded.value.topic !== topics.telemetry.name) continue;
+      if (decoded?.name !== "DeadLetter") continue;
       const letter = decoded.value;
-      if (letter.offset >= 0) of_telemetry.add(`${letter.partition}:${letter.offset}`);
-      else refused[letter.reason] = (refused[letter.reason] ?? 0) + 1;
+      const replayed = replayedLetter(letter);
+      if (replayed !== undefined) marked.add(replayed);
+      else if (letter.topic !== topics.telemetry.name) continue;
+      else if (letter.offset >= 0) of_telemetry.add(`${letter.partition}:${letter.offset}`);
+      else letters.set(`${partition}:${record.offset}`, letter.reason);
     }
   }
-  return { of_telemetry, refused };
+  const refused: Record<string, number> = {};
+  const replayed: Record<string, number> = {};
+  for (const [id, reason] of letters) {
+    const counts = marked.has(id) ? replayed : refused;
+    counts[reason] = (counts[reason] ?? 0) + 1;
+  }
+  return { of_telemetry, refused, replayed };
 }
 
 /** Parts of host windows past the evaluator's position. */
-export async function readUnevaluated(log: LogReader, codec: Codec, evaluated_to: Positions["evaluated_to"]): Promise<PartId[]> {
+export async function readUnevaluated(log: AuditedLog, codec: Codec, evaluated_to: Positions["evaluated_to"]): Promise<PartId[]> {
   const parts: PartId[] = [];
   for (const partition of partitionsOf(log, topics.hostWindows.name)) {
     for await (const record of recordsFrom(log, topics.hostWindows.name, partition, evaluated_to.get(partition) ?? 0)) {
@@ -96,25 +119,43 @@ function partId({ host_id, window_start, incarnation, seq_from, seq_to, closed_b
   return { host_id, window_start, incarnation, seq_from, seq_to, closed_by };
 }
 
-async function committedBy(log: LogReader, group: string, topic: string): Promise<Map<number, number>> {
+async function committedBy(
+  log: AuditedLog,
+  group: string,
+  topic: string,
+): Promise<{ readonly positions: Map<number, number>; readonly strange: readonly string[] }> {
   const positions = new Map<number, number>();
+  let any = false;
+  let records = false;
   for (const partition of partitionsOf(log, topic)) {
-    positions.set(partition, (await log.committed(group, topic, partition))?.offset ?? 0);
+    const committed = await log.committed(group, topic, partition);
+    const { earliest, end } = await log.bounds(topic, partition);
+    any ||= committed !== undefined;
+    records ||= earliest < end;
+    positions.set(partition, committed?.offset ?? 0);
   }
-  return positions;
+  return { positions, strange: records && !any ? [`${group} has committed nothing of ${topic}, which has records`] : [] };
 }
 
-function partitionsOf(log: LogReader, topic: string): number[] {
+function partitionsOf(log: AuditedLog, topic: string): number[] {
   return Array.from({ length: log.partitions(topic) }, (_, partition) => partition);
 }
 
-async function* recordsFrom(log: LogReader, topic: string, partition: number, from: number): AsyncGenerator<LogRecord> {
+/** Throws where less comes than there is. */
+async function* recordsFrom(log: AuditedLog, topic: string, partition: number, from: number): AsyncGenerator<LogRecord> {
   const { earliest, end } = await log.bounds(topic, partition);
   for (let next = Math.max(from, earliest); next < end; ) {
     const records = await log.read(topic, partition, next, read_records_max);
     const last = records.at(-1);
-    if (!last) return;
-    yield* records;
-    next = last.offset + 1;
+    if (last) {
+      yield* records;
+      next = last.offset + 1;
+      continue;
+    }
+    // Retention may have dropped them meanwhile.
+    const kept = (await log.bounds(topic, partition)).earliest;
+    if (kept <= next)
+      throw new Error(`${topic}, partition ${partition}, ends at ${end}, and nothing could be read from ${next} on`);
+    next = kept;
   }
 }

@@ -1,7 +1,7 @@
 /** The store's side of an audit: one row per part of a host window, in pages. */
 import { telemetryKinds } from "@assay/schemas/kinds";
-import { query_rows_max, type Store } from "@assay/store/client";
-import type { StoredPart } from "./account";
+import type { Store } from "@assay/store/client";
+import type { StoredPart } from "./part";
 import { type KindCounts, noCounts } from "./recount";
 
 interface Row {
@@ -11,22 +11,42 @@ interface Row {
   readonly seq_from: number;
   readonly seq_to: number;
   readonly closed_by: string;
+  readonly received_through: number;
   readonly windowed: Readonly<Record<string, number>>;
   readonly folded: Readonly<Record<string, number>>;
   readonly duplicates: Readonly<Record<string, number>>;
 }
 
-/** Parts that end after `from`, ms: of windows in which kept telemetry may have a share. */
-export async function readStoredParts(store: Store, from: number): Promise<StoredPart[]> {
+/** Telemetry is kept for a day; parts received and ended earlier than this have no batch left in the topic. */
+const stored_behind_ms = 2 * 86_400_000;
+/** With room for parts of the same place, which a page never parts, below what one query may bring. */
+const page_rows = 50_000;
+
+const audited =
+  "(received_through >= fromUnixTimestamp64Milli({from: Int64}) OR window_end >= fromUnixTimestamp64Milli({from: Int64}))";
+const place = "host_id, window_start, incarnation, seq_to, seq_from, closed_by";
+const last_place =
+  "{host_id: String}, fromUnixTimestamp64Milli({window_start: Int64}), {incarnation: UInt64}, {seq_to: UInt64}, {seq_from: UInt64}, {closed_by: String}";
+
+/**
+ * Parts of windows in which kept telemetry may have a share. Pages go on after the last place that was read, so that what is written meanwhile
+ * moves nothing; a part that was written twice comes twice.
+ */
+export async function readStoredParts(
+  store: Pick<Store, "query">,
+  now: number,
+  rows_per_page = page_rows,
+): Promise<StoredPart[]> {
   const parts: StoredPart[] = [];
-  for (let offset = 0; ; offset += query_rows_max) {
-    const rows = await store.query<Row>(
-      `SELECT host_id, window_start, incarnation, seq_from, seq_to, closed_by, windowed, folded, duplicates
+  let last: Row | undefined;
+  for (;;) {
+    const rows: readonly Row[] = await store.query<Row>(
+      `SELECT ${place}, received_through, windowed, folded, duplicates
        FROM assay.coverage
-       WHERE received_through >= fromUnixTimestamp64Milli({from: Int64}) OR window_end >= fromUnixTimestamp64Milli({from: Int64})
-       ORDER BY host_id, window_start, incarnation, seq_to, seq_from, closed_by
-       LIMIT {limit: UInt64} OFFSET {offset: UInt64}`,
-      { from, limit: query_rows_max, offset },
+       WHERE ${audited}${last ? ` AND (${place}) > (${last_place})` : ""}
+       ORDER BY ${place}
+       LIMIT {limit: UInt64} WITH TIES`,
+      { from: now - stored_behind_ms, limit: rows_per_page, ...(last ? placeOf(last) : {}) },
     );
     for (const row of rows) {
       parts.push({
@@ -37,15 +57,21 @@ export async function readStoredParts(store: Store, from: number): Promise<Store
         duplicates: counts(row.duplicates),
       });
     }
-    if (rows.length < query_rows_max) return parts;
+    last = rows.at(-1);
+    if (rows.length < rows_per_page) return parts;
   }
 }
 
-/** ms, of every window that the store has; undefined where it has none. Throws where they differ: then nothing can be recounted. */
-export async function windowLength(store: Store): Promise<number | undefined> {
+function placeOf({ host_id, window_start, incarnation, seq_to, seq_from, closed_by }: Row) {
+  return { host_id, window_start, incarnation, seq_to, seq_from, closed_by };
+}
+
+/** ms, of every window of these parts; undefined where there are none. Throws where they differ: then nothing can be recounted. */
+export async function windowLength(store: Pick<Store, "query">, now: number): Promise<number | undefined> {
   const lengths = await store.query<{ readonly length: number }>(
     `SELECT DISTINCT toUnixTimestamp64Milli(window_end) - toUnixTimestamp64Milli(window_start) AS length
-     FROM assay.coverage ORDER BY length LIMIT 3`,
+     FROM assay.coverage WHERE ${audited} ORDER BY length LIMIT 3`,
+    { from: now - stored_behind_ms },
   );
   if (lengths.length > 1) {
     const shown = lengths.map(({ length }) => `${length} ms`).join(", ");

@@ -3,10 +3,10 @@
  * the topics. So whatever is read later can only be more than what was promised before.
  */
 import type { Codec } from "@assay/schemas/codec";
+import { topics } from "@assay/schemas/topics";
 import type { Store } from "@assay/store/client";
-import type { LogReader } from "@assay/stream/embedded-log";
 import { account } from "./account";
-import { readDeadLetters, readPositions, readTelemetry, readUnevaluated } from "./read-log";
+import { type AuditedLog, readDeadLetters, readPositions, readTelemetry, readUnevaluated } from "./read-log";
 import { readStoredParts } from "./read-store";
 import type { AuditReport } from "./table";
 
@@ -16,14 +16,14 @@ export interface AuditSettings {
 }
 
 export async function runAudit(
-  log: LogReader,
+  log: AuditedLog,
   store: Store,
   codec: Codec,
   settings: AuditSettings,
   now: number,
 ): Promise<AuditReport> {
   const positions = await readPositions(log);
-  const stored = await readStoredParts(store, now - stored_behind_ms);
+  const stored = await readStoredParts(store, now);
   const unevaluated = await readUnevaluated(log, codec, positions.evaluated_to);
   // Read twice: a telemetry record is taken by what is known of it already, and counted by what is known at the end.
   const { of_telemetry: dead } = await readDeadLetters(log, codec);
@@ -32,13 +32,19 @@ export async function runAudit(
   const partitions = new Map(
     [...telemetry.earliest].map(([partition, earliest]) => [
       partition,
-      { earliest, correlated_to: positions.correlated_to.get(partition) ?? 0 },
+      {
+        earliest,
+        // A record that was replayed is older than what it stands among, and what is younger than the topic keeps it has.
+        kept_from: Math.max(telemetry.oldest_at.get(partition) ?? 0, now - telemetry_kept_ms),
+        correlated_to: positions.correlated_to.get(partition) ?? 0,
+      },
     ]),
   );
   const result = account({
     recount: telemetry.recount,
     lateness_ms: settings.lateness_ms,
     partitions,
+    partitionOf: (host_id) => log.partitionOf(topics.telemetry.name, host_id),
     dead_letters: dead_letters.of_telemetry,
     stored,
     unevaluated,
@@ -47,6 +53,8 @@ export async function runAudit(
     audited_at: new Date(now).toISOString(),
     telemetry_from: telemetry.from === undefined ? null : new Date(telemetry.from).toISOString(),
     refused: dead_letters.refused,
+    replayed: dead_letters.replayed,
+    strangers: positions.strangers,
     partitions_cut: {
       cut: [...telemetry.earliest.values()].filter((earliest) => earliest > 0).length,
       of: telemetry.earliest.size,
@@ -55,5 +63,4 @@ export async function runAudit(
   };
 }
 
-/** Telemetry is kept for a day; parts received earlier than this have no batch left in the topic. */
-const stored_behind_ms = 2 * 86_400_000;
+const telemetry_kept_ms = topics.telemetry.retention_ms ?? Number.POSITIVE_INFINITY;

@@ -6,6 +6,10 @@ export interface AuditReport extends Account {
   readonly audited_at: string;
   /** Records that ingest refused, which were never accepted: by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Of those that ingest had refused, replayed since; they count as accepted then. */
+  readonly replayed: Readonly<Record<string, number>>;
+  /** Groups that have committed nothing of a topic that has records, in words: all of it counts as pending. */
+  readonly strangers: readonly string[];
   readonly telemetry_from: string | null;
   /** Partitions of telemetry whose first records the log has dropped, of how many. What they held is not counted. */
   readonly partitions_cut: { readonly cut: number; readonly of: number };
@@ -61,6 +65,8 @@ export function auditTable(report: AuditReport): string {
   }
   for (const [reason, count] of Object.entries(report.refused))
     lines.push(`Refused by ingest, never accepted: ${count} (${reason}).`);
+  for (const [reason, count] of Object.entries(report.replayed))
+    lines.push(`Refused by ingest, and replayed since: ${count} (${reason}).`);
   for (const [host_id, count] of Object.entries(report.agent_dropped_batches)) {
     lines.push(`Lost by the agent of ${host_id} before it sent them: ${count} whole batches.`);
   }
@@ -71,10 +77,18 @@ export function auditTable(report: AuditReport): string {
 const host_id_length = 8;
 const problems_shown_max = 20;
 
-function verdict({ problems }: AuditReport): string[] {
-  if (problems.length === 0) return ["Everything adds up."];
+function verdict({ problems, rows, strangers }: AuditReport): string[] {
+  const warnings = strangers.map(
+    (stranger) => `warning: ${stranger}; it all counts as pending. Has its service ever run on these topics?`,
+  );
+  if (problems.length === 0) {
+    const pending = rows.reduce((sum, row) => sum + row.pending, 0);
+    const still = pending === 0 ? "." : `; ${pending} ${pending === 1 ? "event is" : "events are"} pending.`;
+    return [...warnings, `Everything adds up${still}`];
+  }
   const more = problems.length - problems_shown_max;
   return [
+    ...warnings,
     `It does not add up: ${problems.length} ${problems.length === 1 ? "difference" : "differences"}.`,
     ...problems.slice(0, problems_shown_max).map((p) => `  ${p}`),
     ...(more > 0 ? [`  … and ${more} more (--format json shows all)`] : []),

@@ -1,5 +1,5 @@
 /**
- * `assay audit`: DESIGN's accounting, recounted from the log and compared with the store. On Kafka with a ClickHouse server it can be asked
+ * `assay audit`: what was accepted, recounted from the log and compared with the store. On Kafka with a ClickHouse server it can be asked
  * for at any time; what is the data directory's alone, the embedded log and engine, must be at rest.
  */
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
@@ -41,7 +41,8 @@ async function auditServers(io: Io): Promise<AuditReport> {
     await requireMigrated(store);
     const opened = await openExisting(kafka, "assay-audit", logger);
     try {
-      return await runAudit(opened.log, store, opened.codec, await windowsOfStore(store, io), Date.now());
+      const now = Date.now();
+      return await runAudit(opened.log, store, opened.codec, await windowsOfStore(store, io, now), now);
     } finally {
       await opened.close();
     }
@@ -54,9 +55,9 @@ async function auditServers(io: Io): Promise<AuditReport> {
 }
 
 /** The length is the data's; the lateness must be set here as it is for the correlator. */
-async function windowsOfStore(store: Store, io: Io): Promise<Windows> {
+async function windowsOfStore(store: Store, io: Io, now: number): Promise<Windows> {
   const settings = windowSettings(io);
-  return { ...settings, window_ms: (await windowLength(store)) ?? settings.window_ms };
+  return { ...settings, window_ms: (await windowLength(store, now)) ?? settings.window_ms };
 }
 
 async function auditDirectory(data: DataDirectory, io: Io): Promise<AuditReport> {

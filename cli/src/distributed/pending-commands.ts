@@ -3,13 +3,13 @@ import { type CommandBody, commandSchema } from "@assay/control/commands";
 import type { Codec } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
 import type { Log } from "@assay/stream/log";
+import { coordinator_group } from "../groups";
 
 export interface PendingCommand {
   readonly command_id: string;
   readonly body: CommandBody;
 }
 
-const coordinator_group = "assay-coordinator";
 const read_records_max = 500;
 
 /** Oldest first; what isn't a command is left out. The topic must be there. */
