@@ -13,7 +13,10 @@ describe("an error that waiting may mend", () => {
     ["a coordinator that loads", errorOfCode(14)],
     ["too few in-sync replicas", errorOfCode(19)],
     ["an ended connection", new KafkaJSConnectionError("Connection error: connect ECONNREFUSED", { code: "ECONNREFUSED" })],
-    ["a login that its connection broke off", refusedLogin("SASL SCRAM SHA512 authentication failed: Closed connection")],
+    [
+      "having waited too long for others who connect",
+      Object.assign(new Error("Timeout while acquiring lock"), { name: "KafkaJSLockTimeout", retriable: false }),
+    ],
     ["what is ours", transient("no leader")],
   ])("is %s", (_name, error) => {
     expect(isTransient(error)).toBe(true);

@@ -11,6 +11,7 @@ import {
   type Broker,
   type Cluster,
   connection_ms,
+  metadata_age_ms,
   openCluster,
   read_uncommitted,
   type SocketTarget,
@@ -36,6 +37,8 @@ export class KafkaClient {
   /** With the address that each leads to. */
   private readonly sockets = new Map<Socket, string>();
   private readonly topics = new Set<string>();
+  /** When leaders are to be learnt anew, by performance.now(). */
+  private refresh_at = Number.POSITIVE_INFINITY;
   private closed = false;
 
   constructor(options: KafkaLogOptions, topics: Iterable<string> = []) {
@@ -48,6 +51,7 @@ export class KafkaClient {
 
   /** Connects where it isn't, and learns leaders anew. */
   async refresh(): Promise<void> {
+    this.refresh_at = performance.now() + metadata_age_ms;
     await unwrapped(async () => {
       this.failIfClosed();
       await this.cluster.connect();
@@ -70,6 +74,14 @@ export class KafkaClient {
     return found && found.topicErrorCode === 0 ? found.partitionMetadata.length : undefined;
   }
 
+  /** Of how many brokers there are, and on how many of them the topic's records are; of the partition with the fewest. */
+  replication(topic: string): { readonly brokers: number; readonly factor: number } {
+    const { metadata } = this.cluster.brokerPool;
+    const of_topic = metadata?.topicMetadata.find((of) => of.topic === topic);
+    const factors = (of_topic?.partitionMetadata ?? []).map(({ replicas }) => replicas.length);
+    return { brokers: metadata?.brokers.length ?? 0, factor: Math.min(...factors) };
+  }
+
   /** The id of the partition's leader; undefined while there is none, or none is known. */
   leader(topic: string, partition: number): number | undefined {
     const { metadata } = this.cluster.brokerPool;
@@ -79,6 +91,7 @@ export class KafkaClient {
   }
 
   async broker(node_id: number): Promise<Broker> {
+    if (performance.now() > this.refresh_at) void this.refresh().catch(() => undefined); // a request that fails says so
     return unwrapped(() => {
       this.failIfClosed();
       return this.cluster.findBroker({ nodeId: String(node_id) });

@@ -9,14 +9,13 @@ export interface KafkaError extends Error {
 
 /** Whether the same request may do better later: the broker or the connection is at fault, and may recover. */
 export function isTransient(error: unknown): boolean {
-  const { retriable, code, name, message } = error as KafkaError;
+  const { retriable, code, name } = (error ?? {}) as KafkaError;
   if (typeof code === "string" && wrong_certificate.test(code)) return false;
-  if (name === "KafkaJSSASLAuthenticationError") return broken_off.test(message);
-  return retriable === true;
+  return retriable === true || name === waits_too_long;
 }
 
-/** A login that wasn't refused, but ended with its connection: kafkajs gives it the same name. */
-const broken_off = /Closed connection|Connection (closed|error|timeout)|timed out|Not connected|the connection's login is over/;
+/** kafkajs lets those who need the same broker wait for each other while one connects, and says that they shouldn't try again. */
+const waits_too_long = "KafkaJSLockTimeout";
 const wrong_certificate = /CERT|^UNABLE_TO_|^ERR_TLS|^ERR_SSL|^EPROTO$/;
 
 export function errorType(error: unknown): string | undefined {

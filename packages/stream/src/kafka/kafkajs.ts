@@ -1,10 +1,13 @@
 /**
- * The one file that reaches into kafkajs (its version is pinned): what is used of its inside, typed, and its faults, mended.
+ * What is used of kafkajs' inside (its version is pinned), typed, and its faults, mended: with connections.ts and login.ts all that reaches
+ * into it.
  */
 import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import { Kafka, type Logger, logLevel, type SASLOptions } from "kafkajs";
-import { type KafkaError, transient } from "./errors";
+import { Kafka, type Logger, logLevel, type Mechanism } from "kafkajs";
+import { type ConnectionPool, mendConnections, type OnSilent, tellingSilence } from "./connections";
+import type { KafkaError } from "./errors";
+import { loginBy } from "./login";
 import type { KafkaLogOptions } from "./options";
 
 /** Without an answer for this long a request has failed, and its connection with it. What the broker was told that it may wait is added. */
@@ -12,14 +15,14 @@ export const request_ms = 10_000;
 export const connection_ms = 10_000;
 /** A connection is opened anew so long before its login ends. */
 const login_margin_ms = 1_000;
-const metadata_age_ms = 300_000;
+/** Leaders are learnt anew after so long, also where nothing has failed. */
+export const metadata_age_ms = 300_000;
 /** Nothing of Assay's writes in transactions. */
 export const read_uncommitted = 0;
 
 export interface Connecting {
   readonly openSocket: (to: SocketTarget) => Socket;
-  /** A broker didn't answer a request in time. */
-  readonly onSilent: (host: string, port: number) => void;
+  readonly onSilent: OnSilent;
 }
 
 export function openCluster(options: KafkaLogOptions, { openSocket, onSilent }: Connecting): Cluster {
@@ -36,6 +39,8 @@ export function openCluster(options: KafkaLogOptions, { openSocket, onSilent }: 
     isolationLevel: read_uncommitted,
   });
   const { brokerPool } = cluster;
+  const { build } = brokerPool.connectionPoolBuilder;
+  brokerPool.connectionPoolBuilder = { build: async (to) => mendConnections(await build(to), onSilent) };
   const createBroker = brokerPool.createBroker.bind(brokerPool);
   brokerPool.createBroker = (of) => mended(createBroker(of), onSilent);
   return cluster;
@@ -124,7 +129,7 @@ function connectionSettings({ brokers, client_id, tls, sasl }: KafkaLogOptions):
     brokers: [...brokers],
     clientId: client_id,
     ...(ssl && { ssl }),
-    ...(sasl && { sasl: sasl as SASLOptions }),
+    ...(sasl && { sasl: loginBy(sasl) }),
     connectionTimeout: connection_ms,
     authenticationTimeout: connection_ms,
     reauthenticationThreshold: login_margin_ms,
@@ -136,7 +141,7 @@ interface ConnectionSettings {
   readonly brokers: string[];
   readonly clientId: string;
   readonly ssl?: ConnectionOptions;
-  readonly sasl?: SASLOptions;
+  readonly sasl?: Mechanism;
   readonly connectionTimeout: number;
   readonly authenticationTimeout: number;
   readonly reauthenticationThreshold: number;
@@ -151,6 +156,7 @@ export function errorOfCode(code: number): KafkaError {
 export interface Broker {
   readonly nodeId: number;
   readonly connectionPool: ConnectionPool;
+  connect(): Promise<void>;
   isConnected(): boolean;
   metadata(topics: readonly string[]): Promise<Metadata>;
   describeConfigs(request: { resources: readonly { type: number; name: string; configNames: readonly string[] }[] }): Promise<{
@@ -219,34 +225,23 @@ export interface NewTopic {
   readonly configEntries: readonly { readonly name: string; readonly value: string }[];
 }
 
-interface Connection {
-  readonly authenticatedAt: unknown;
-  isConnected(): boolean;
-  isAuthenticated(): boolean;
-  connect(): Promise<unknown>;
-  disconnect(): Promise<unknown>;
-  rejectRequests(error: Error): void;
-}
-
-interface ConnectionPool {
-  readonly host: string;
-  readonly port: number;
-  readonly pool: readonly Connection[];
-  getConnection(index?: number): Promise<unknown>;
-  send<T>(request: object): Promise<T>;
-}
-
 interface Metadata {
   readonly topicMetadata: readonly {
     readonly topic: string;
     readonly topicErrorCode: number;
-    readonly partitionMetadata: readonly { readonly partitionId: number; readonly leader: number }[];
+    readonly partitionMetadata: readonly {
+      readonly partitionId: number;
+      readonly leader: number;
+      readonly replicas: readonly number[];
+    }[];
   }[];
+  readonly brokers: readonly unknown[];
 }
 
 export interface Cluster {
   readonly targetTopics: ReadonlySet<string>;
   readonly brokerPool: {
+    connectionPoolBuilder: { build(to?: object): Promise<ConnectionPool> };
     createBroker(of: object): Broker;
     findConnectedBroker(): Promise<Broker>;
     readonly metadata: Metadata | null;
@@ -281,8 +276,10 @@ interface ClusterOptions extends ConnectionSettings {
 type RequestName = "JoinGroup" | "Metadata" | "CreateTopics";
 
 const ClusterOfKafkajs = require("kafkajs/src/cluster") as new (options: ClusterOptions) => Cluster;
+/** The same for all who guard it in one process. */
+const guarded = Symbol.for("assay.kafkajs.idle-timer-guarded");
 const RequestQueue = require("kafkajs/src/network/requestQueue") as {
-  prototype: { pending: readonly unknown[]; scheduleCheckPendingRequests(): void; guarded?: true };
+  prototype: { pending: readonly unknown[]; scheduleCheckPendingRequests(): void; [guarded]?: true };
 };
 const requests = {
   ...(require("kafkajs/src/protocol/requests") as { requests: Record<RequestName, unknown> }).requests,
@@ -296,8 +293,8 @@ const protocolErrors = require("kafkajs/src/protocol/error") as { createErrorFro
  */
 function guardIdleTimer(): void {
   const { prototype } = RequestQueue;
-  if (prototype.guarded) return;
-  prototype.guarded = true;
+  if (prototype[guarded]) return;
+  prototype[guarded] = true;
   const schedule = prototype.scheduleCheckPendingRequests;
   prototype.scheduleCheckPendingRequests = function (this: typeof prototype) {
     if (this.pending.length > 0) schedule.call(this);
@@ -305,56 +302,18 @@ function guardIdleTimer(): void {
 }
 
 /**
- * Five faults of kafkajs. A login that is about to end is renewed on the connection while other answers are still to come on it, which are
- * then taken for those of the login: instead the connection is opened anew. A connection on which a request was given up stays in use, though it may be dead without having ended. Requests
- * that meet an ended connection at the same time each open one, and leave all but the last behind. One topic or partition in trouble makes
- * all metadata an error. A broker that took a connection and then didn't answer counts as connected, so that everything fails until that
- * connection ends.
+ * Two faults of kafkajs. One topic or partition in trouble makes all metadata an error. A broker that took a connection and then didn't
+ * answer counts as connected, so that everything fails until that connection ends.
  */
-function mended(broker: Broker, onSilent: Connecting["onSilent"]): Broker {
-  const { connectionPool } = broker;
-  const opening = new Map<number, Promise<unknown>>();
-  connectionPool.getConnection = async (index = 0) => {
-    const connection = connectionPool.pool[index];
-    if (!connection) throw new Error(`connection ${index} of ${connectionPool.pool.length}`);
-    if (!connection.isConnected() || isSessionOver(connection)) {
-      let open = opening.get(index);
-      if (!open) {
-        open = openAnew(connection).finally(() => opening.delete(index));
-        opening.set(index, open);
-      }
-      await open;
-    }
-    return connection;
-  };
-  const { send } = connectionPool;
-  connectionPool.send = async <T>(request: object): Promise<T> => {
-    try {
-      return await send.call<ConnectionPool, [object], Promise<T>>(connectionPool, request);
-    } catch (error) {
-      if ((error as Error).name === "KafkaJSRequestTimeoutError") onSilent(connectionPool.host, connectionPool.port);
-      throw error;
-    }
-  };
+function mended(broker: Broker, onSilent: OnSilent): Broker {
+  const connect = broker.connect.bind(broker);
+  broker.connect = () => tellingSilence(broker.connectionPool, onSilent, connect);
   broker.metadata = (topics) =>
     sendUnjudged<Metadata>(broker, "Metadata", { topics: [...topics], allowAutoTopicCreation: false });
   const lookupWhileUnknown = broker.lookupRequest;
   const isConnected = broker.isConnected.bind(broker);
   broker.isConnected = () => isConnected() && broker.lookupRequest !== lookupWhileUnknown;
   return broker;
-}
-
-/** A broker may let a login hold for a while only. */
-function isSessionOver(connection: Connection): boolean {
-  return connection.authenticatedAt !== null && !connection.isAuthenticated();
-}
-
-async function openAnew(connection: Connection): Promise<void> {
-  if (connection.isConnected()) {
-    connection.rejectRequests(transient("the connection's login is over"));
-    await connection.disconnect();
-  }
-  await connection.connect();
 }
 
 /** kafkajs' request, with all that is in the answer: not only the first error. */
