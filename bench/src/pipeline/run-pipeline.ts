@@ -11,6 +11,7 @@ import { until } from "@assay/cli/scenarios/running-assay";
 import { createApplication, rulesInForce } from "@assay/cli/scenarios/scenario-api";
 import { compareWithBaseline, keepBaseline } from "./baseline";
 import { startEmbedded } from "./embedded-target";
+import { startKafka } from "./kafka-target";
 import { FindingWatch, quantile } from "./latency";
 import { hostId, type Life } from "./life";
 import { Load } from "./load";
@@ -62,6 +63,7 @@ export async function pipeline(argv: readonly string[]): Promise<number> {
 
 function start(mode: string): Promise<Target> {
   if (mode === "embedded") return startEmbedded();
+  if (mode === "kafka") return startKafka();
   throw new Error(`--mode is ${mode}, not embedded, kafka or both`);
 }
 
