@@ -4,7 +4,8 @@
  * A checkpoint is an epoch: a chunk for each bucket that changed since the epoch before, then a manifest that names for every bucket the
  * epoch of its chunk. It counts once the stage's committed note names it. What it supersedes is tombstoned after that commit, along with
  * the next checkpoint; what a crash or a fenced member left behind goes the same way. An epoch carries its generation in its low digits,
- * so that a member that was fenced, and doesn't know it yet, can't overwrite the chunks of its successor.
+ * so that a member that was fenced, and doesn't know it yet, can't overwrite the chunks of its successor. A new epoch is above all that
+ * are found, for a group that was deleted counts its generations from the start again.
  *
  * Keys: <stage>/<partition>/<bucket>@<epoch>, with .1, .2, … for further parts of a chunk that is larger than part_bytes_max;
  * <stage>/<partition>/manifest@<epoch>.
@@ -50,10 +51,11 @@ export async function restoreCheckpoint<State>(
   const { codec, form, partition } = owner;
   const { found, end } = await scan(owner, scan_from);
   const offsets = new Map([...found].map(([key, { offset }]) => [key, offset]));
+  const epoch_max = Math.max(epoch, ...epochsOf(found.keys()));
   if (epoch === 0) {
     const state = form.empty(partition);
     Array.from(form.takeDirty(state));
-    return { state, checkpoint: new Checkpoint(owner, 0, [], [...found.keys()], offsets, end) };
+    return { state, checkpoint: new Checkpoint(owner, 0, epoch_max, [], [...found.keys()], offsets, end) };
   }
   const manifest = readManifest(owner, epoch, found.get(manifestKey(owner, epoch))?.value);
   const buckets: unknown[] = [];
@@ -79,7 +81,18 @@ export async function restoreCheckpoint<State>(
   const state = form.restore(partition, buckets);
   Array.from(form.takeDirty(state));
   const leftovers = [...found.keys()].filter((key) => !kept.has(key));
-  return { state, checkpoint: new Checkpoint(owner, epoch, chunks, leftovers, offsets, end) };
+  return { state, checkpoint: new Checkpoint(owner, epoch, epoch_max, chunks, leftovers, offsets, end) };
+}
+
+/** The newest checkpoint that there is, committed or not. */
+export async function newestCheckpoint<State>(
+  owner: CheckpointOwner<State>,
+): Promise<{ readonly epoch: number; readonly position: number } | undefined> {
+  const { found } = await scan(owner, 0);
+  const epoch = Math.max(0, ...epochsOf([...found.keys()].filter((key) => key.includes("/manifest@"))));
+  if (epoch === 0) return undefined;
+  const { position } = readManifest(owner, epoch, found.get(manifestKey(owner, epoch))?.value);
+  return { epoch, position };
 }
 
 interface Chunk {
@@ -95,6 +108,8 @@ export class Checkpoint<State> {
   constructor(
     private readonly owner: CheckpointOwner<State>,
     private written_epoch: number,
+    /** The highest that there is or was, committed or not. */
+    private epoch_max: number,
     /** By bucket; none for an empty one. */
     private chunks: (Chunk | undefined)[],
     /** Dead once the next epoch is committed, which proves that this member had the partition when it found them. */
@@ -123,7 +138,7 @@ export class Checkpoint<State> {
     const dirty = [...owner.form.takeDirty(state)];
     if (dirty.length === 0) return this.written_epoch;
     const before = this.written_epoch;
-    const epoch = nextEpoch(before, owner.generation);
+    const epoch = nextEpoch(this.epoch_max, owner.generation);
     const records: NewRecord[] = this.dead_keys.map((key) => this.record(key, null));
     const chunks = [...this.chunks];
     for (const bucket of new Set(dirty)) {
@@ -144,6 +159,7 @@ export class Checkpoint<State> {
     this.dead_keys = [];
     this.chunks = chunks;
     this.written_epoch = epoch;
+    this.epoch_max = epoch;
     return epoch;
   }
 
@@ -198,6 +214,10 @@ function chunkKeys(named: Named, bucket: number, chunk: Chunk | undefined): stri
 
 function manifestKey(named: Named, epoch: number): string {
   return `${named.stage}/${named.partition}/manifest@${epoch}`;
+}
+
+function epochsOf(keys: Iterable<string>): number[] {
+  return [...keys].map((key) => Number(/@(\d+)(\.\d+)?$/.exec(key)?.[1] ?? 0));
 }
 
 interface Found {

@@ -65,6 +65,13 @@ export interface Block<Output> {
   /** Input positions [from, to). */
   readonly from: number;
   readonly to: number;
+  /** Of the member that writes it: while it stays the same, the partition's blocks come one after the other, with none of another member between. */
+  readonly generation: number;
+  /**
+   * Timestamp of its first record when it was first built, and the same when it is built again, though compaction may have taken that
+   * record. Undefined where a note of an older release doesn't name it.
+   */
+  readonly origin: number | undefined;
   readonly outputs: readonly Output[];
 }
 
@@ -73,8 +80,11 @@ export interface Sink<Output> {
   /**
    * Resolves when the outputs are durable. Exact: a block with the same (stage, partition, from, to) may come twice, with equal
    * outputs, and must count once. Rejects when the world is down past its own retries: the stage then ends.
+   *
+   * confirm is to be awaited before each step of a write that may take its time; it rejects, to be passed on, when another member has the
+   * partition: that one writes the block.
    */
-  write(block: Block<Output>): Promise<void>;
+  write(block: Block<Output>, confirm: () => Promise<void>): Promise<void>;
 }
 
 export interface RunningStage {

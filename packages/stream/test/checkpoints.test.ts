@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
-import { type CheckpointOwner, part_bytes_max, restoreCheckpoint } from "@assay/stream/checkpoints";
+import { type CheckpointOwner, newestCheckpoint, part_bytes_max, restoreCheckpoint } from "@assay/stream/checkpoints";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
 import type { StateForm } from "@assay/stream/stage";
 import { seeded } from "./counting-stage";
@@ -203,6 +203,24 @@ describe("checkpoints", () => {
     change(old.state, { 0: "old" });
     expect(await old.checkpoint.write(old.state, 10)).not.toBe(epoch);
     expect((await restoreCheckpoint(owner(3), epoch)).state.values).toEqual(["young"]);
+  });
+
+  it("begin above all that are there, in a group that counts its generations anew", async () => {
+    const before = await restoreCheckpoint(owner(1), 0);
+    change(before.state, { 0: "a", 1: "b" });
+    const old = await before.checkpoint.write(before.state, 10);
+    expect(await newestCheckpoint(owner(1))).toEqual({ epoch: old, position: 10 });
+    const anew = await restoreCheckpoint(owner(1), 0);
+    change(anew.state, { 0: "c" });
+    const first = await anew.checkpoint.write(anew.state, 20);
+    expect(first).toBeGreaterThan(old);
+    anew.checkpoint.committed();
+    change(anew.state, { 1: "d" });
+    const second = await anew.checkpoint.write(anew.state, 30);
+    anew.checkpoint.committed();
+    expect((await restoreCheckpoint(owner(2), second)).state.values).toEqual(["c", "d"]);
+    expect(await newestCheckpoint(owner(2))).toEqual({ epoch: second, position: 30 });
+    expect(await newestCheckpoint(owner(2, { stage: "other" }))).toBeUndefined();
   });
 
   it("split a bucket that is larger than a record may be", async () => {

@@ -104,6 +104,7 @@ export class ExactSink implements Sink<Row> {
       this.repeats++;
       expect(this.last.get(block.partition)).toBe(identity);
       expect(block.outputs).toEqual(known.outputs);
+      expect(block.origin).toBe(known.origin);
       return;
     }
     this.blocks.set(identity, block);

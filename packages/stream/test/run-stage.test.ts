@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { topics } from "@assay/schemas/topics";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
-import { type Log, LogFullError, type SourceOptions } from "@assay/stream/log";
+import { type Log, LogFullError, type NewRecord, type Source, type SourceEvent, type SourceOptions } from "@assay/stream/log";
 import { groupOf, runStage } from "@assay/stream/run-stage";
 import type { Block, RunningStage, Sink, Stage } from "@assay/stream/stage";
+import { confirm_wait_ms } from "@assay/stream/stage-partition";
 import {
   type Counts,
   countingStage,
@@ -206,16 +207,24 @@ describe("a stage", () => {
   it("keeps to that block's end also where compaction took its last record", async () => {
     const compact_input = { ...definition("test.compacted"), cleanup: "compact" as const, retention_ms: undefined };
     await log.ensureTopics([compact_input]);
-    const record = (key: string) => ({ topic: compact_input.name, partition: 0, key, value: Buffer.from("1") });
+    let timestamp = 0;
+    const record = (key: string) => ({
+      topic: compact_input.name,
+      partition: 0,
+      key,
+      value: Buffer.from("1"),
+      timestamp: ++timestamp,
+    });
     await log.append([record("a"), record("b"), record("c")]);
     const stage = (sink: Sink<Row>) => ({ ...countingStage(sink, { flush_outputs_max: 3 }), input: compact_input.name });
     await expect(run(stage(failing)).ended).rejects.toThrow(Crash);
-    await log.append([record("c"), record("d")]);
+    await log.append([record("c"), record("a")]);
     const sink = new ExactSink();
     const running = run(stage(sink));
     await until(() => sink.blocks.size === 2, [running]);
     await running.stop();
     expect([...sink.blocks.keys()]).toEqual(["counting 0 [0, 3)", "counting 0 [3, 5)"]);
+    expect([...sink.blocks.values()].map(({ origin }) => origin)).toEqual([1, 4]);
   });
 
   it("prepares before each batch", async () => {
@@ -385,21 +394,151 @@ describe("a stage", () => {
     const first = run(countingStage(new RepeatingSink()));
     await until(() => hasReadAll("counting"), [first]);
     await first.stop();
-    const lost: Log = Object.create(log, {
-      source: {
-        value: async (options: SourceOptions) => {
-          const source = await log.source(options);
-          const next = async (wait_ms: number) => {
-            const event = await source.next(wait_ms);
-            return event.kind === "assigned" ? { ...event, earliest: 27 } : event;
-          };
-          return Object.create(source, { next: { value: next } });
-        },
-      },
-    });
-    await expect(run(countingStage(new RepeatingSink()), lost).ended).rejects.toThrow(
+    await expect(run(countingStage(new RepeatingSink()), assigning({ earliest: 27 })).ended).rejects.toThrow(
       /counting has read test.input, partition 0, up to offset 20, but the log begins at 27: 7 records were dropped.*retention_ms/,
     );
+  });
+
+  it.each([
+    ["position", { offset: 27, note: '{"e":0}' }, 27],
+    ["begun block's end", { offset: 3, note: '{"e":0,"to":21}' }, 21],
+  ])("fails when its %s lies past the partition's end", async (_, committed, read_to) => {
+    await log.append(at0(20));
+    await expect(run(countingStage(new ExactSink()), assigning({ committed })).ended).rejects.toThrow(
+      new RegExp(`read test.input, partition 0, up to offset ${read_to}, but the log ends at 20: the topic was made anew`),
+    );
+  });
+
+  it("doesn't begin anew where its commits are gone, and goes on from its checkpoint once the offset is set by hand", async () => {
+    await log.append(at0(20));
+    const sink = new ExactSink();
+    const first = run(countingStage(sink));
+    await until(() => hasReadAll("counting"), [first]);
+    await first.stop();
+    await expect(run(countingStage(sink), assigning({ committed: undefined })).ended).rejects.toThrow(
+      /committed nothing on test.input, partition 0, but there is its checkpoint \d+ of offset 20: .*retention.*operations.md/,
+    );
+    await log.append(at0(15));
+    const second = run(countingStage(sink), assigning({ committed: { offset: 0, note: "" } }));
+    await until(() => hasReadAll("counting"), [second]);
+    await second.stop();
+    expect(sink.rows(0)).toEqual(await expected(0));
+  });
+
+  it("skips what lies before an offset that was set by hand past its checkpoint", async () => {
+    await log.append(at0(20));
+    const sink = new ExactSink();
+    const first = run(countingStage(sink));
+    await until(() => hasReadAll("counting"), [first]);
+    await first.stop();
+    await log.append(at0(15));
+    const second = run(countingStage(sink), assigning({ committed: { offset: 30, note: "" } }));
+    await until(() => hasReadAll("counting"), [second]);
+    await second.stop();
+    const rows = sink.rows(0);
+    expect(rows.filter(({ offset }) => offset >= 20 && offset < 30)).toEqual([]);
+    expect(rows.filter(({ offset }) => offset < 20)).toEqual((await expected(0)).filter(({ offset }) => offset < 20));
+    expect(rows.some(({ offset }) => offset >= 30)).toBe(true);
+  });
+
+  it("commits before its first checkpoint, so that a crash between that one and its commit isn't taken for lost commits", async () => {
+    await log.append(at0(5));
+    const commits: string[] = [];
+    const running = run(
+      countingStage(new RepeatingSink(), { checkpoint_wait_ms: 1 }),
+      committing(async (note, commit) => {
+        commits.push(note);
+        return commit();
+      }),
+    );
+    await until(() => hasReadAll("counting"), [running]);
+    await running.stop();
+    expect(JSON.parse(commits[0] ?? "")).toMatchObject({ e: 0 });
+  });
+
+  it("confirms before each attempt to write a block that it still has the partition, and leaves the block to the other where not", async () => {
+    await log.append(at0(10));
+    let writes = 0;
+    const full: Sink<Row> = {
+      exact: true,
+      async write() {
+        writes++;
+        throw new LogFullError("no room");
+      },
+    };
+    let commits = 0;
+    const fencing = committing(async (_, commit) => (++commits > 2 ? "fenced" : commit()));
+    const running = run(countingStage(full), fencing);
+    await until(() => commits === 3, [running]);
+    await until(() => running.status().every(({ partition }) => partition !== 0), [running]);
+    await running.stop();
+    expect(writes).toBe(2);
+  });
+
+  it("confirms within a write that takes its time, and not in one that doesn't", async () => {
+    await log.append(at0(10));
+    const now = performance.now.bind(performance);
+    let passed_ms = 0;
+    const clock = jest.spyOn(performance, "now").mockImplementation(() => now() + passed_ms);
+    try {
+      const steps: string[] = [];
+      const slow: Sink<Row> = {
+        exact: true,
+        async write(_, confirm) {
+          await confirm();
+          steps.push("first step");
+          passed_ms += confirm_wait_ms + 1;
+          await confirm();
+          steps.push("second step");
+        },
+      };
+      const fencing = committing(async (_, commit) => {
+        steps.push("commit");
+        return steps.length > 2 ? "fenced" : commit();
+      });
+      const running = run(countingStage(slow), fencing);
+      await until(() => steps.length === 3, [running]);
+      await until(() => running.status().every(({ partition }) => partition !== 0), [running]);
+      await running.stop();
+      expect(steps).toEqual(["commit", "first step", "commit"]);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
+  it("builds a block again that a note of an older release names", async () => {
+    await log.append(at0(20));
+    const sink = new ExactSink();
+    const running = run(countingStage(sink), assigning({ committed: { offset: 0, note: '{"e":0,"to":7}' } }));
+    await until(() => hasReadAll("counting"), [running]);
+    await running.stop();
+    const [first, second] = [...sink.blocks.values()];
+    expect(first).toMatchObject({ from: 0, to: 7, origin: undefined });
+    expect(second?.origin).toBe((await log.read(input, 0, 7, 1))[0]?.timestamp);
+  });
+
+  it("goes on with its other partitions while a tick waits for the bounds of one", async () => {
+    await log.append(randomInput(seeded(1), partitions, 30));
+    const ticks = [0, 0];
+    const away: Log = Object.create(log, {
+      bounds: {
+        value: (topic: string, partition: number) =>
+          topic === input && partition === 0 && ticks[0] === 1
+            ? new Promise(() => undefined) // its broker doesn't answer
+            : log.bounds(topic, partition),
+      },
+    });
+    const stage = countingStage(new RepeatingSink(), { tick_wait_ms: 5 });
+    const tick = (_: Counts, __: number, partition: number) => {
+      ticks[partition] = (ticks[partition] ?? 0) + 1;
+      return [];
+    };
+    const running = run({ ...stage, tick }, away);
+    await until(() => (ticks[1] ?? 0) > 5 && ticks[0] === 1, [running]);
+    await log.append(randomInput(seeded(2), partitions, 30));
+    await until(() => hasReadAll("counting"), [running]);
+    await running.stop();
+    expect(ticks[0]).toBe(1);
   });
 
   it("ends with the error of a reducer that throws, and has committed nothing past it", async () => {
@@ -419,6 +558,39 @@ describe("a stage", () => {
 
 function run(stage: Stage<Counts, Row>, on: Log = log): RunningStage {
   return runStage(stage, { log: on, codec, logger: quiet, now: Date.now });
+}
+
+function at0(count: number): NewRecord[] {
+  return randomInput(seeded(count), 1, count);
+}
+
+/** The log, which changes what it says of each partition as it assigns it. */
+function assigning(change: Partial<Extract<SourceEvent, { kind: "assigned" }>>): Log {
+  return sourcing((source) => ({
+    next: async (wait_ms) => {
+      const event = await source.next(wait_ms);
+      return event.kind === "assigned" && event.partition === 0 ? { ...event, ...change } : event;
+    },
+  }));
+}
+
+/** The log, with another answer to commits of partition 0. */
+function committing(answer: (note: string, commit: () => ReturnType<Source["commit"]>) => ReturnType<Source["commit"]>): Log {
+  return sourcing((source) => ({
+    commit: (position, generation, note) => {
+      const commit = () => source.commit(position, generation, note);
+      return position.partition === 0 ? answer(note, commit) : commit();
+    },
+  }));
+}
+
+function sourcing(change: (source: Source) => Partial<Source>): Log {
+  const open = async (options: SourceOptions) => {
+    const source = await log.source(options);
+    const changes = Object.entries(change(source)).map(([name, value]) => [name, { value }]);
+    return Object.create(source, Object.fromEntries(changes));
+  };
+  return Object.create(log, { source: { value: open } });
 }
 
 function gate(): { readonly promise: Promise<void>; readonly release: () => void } {

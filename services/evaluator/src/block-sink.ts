@@ -3,7 +3,8 @@
  * log: finding events, dead letters, progress.
  *
  * A block that comes twice has the same rows in the same order under the same tokens, so ClickHouse drops the repeat, also of a part
- * of it: a crash may fall between two tables. What goes to the log may come twice; its readers bear that.
+ * of it: a crash may fall between two tables. That holds while ClickHouse remembers the token, so each insert begins only where
+ * the stage has confirmed within seconds that no other member has the partition. What goes to the log may come twice; its readers bear that.
  */
 import { createHash } from "node:crypto";
 import type { Codec } from "@assay/schemas/codec";
@@ -38,14 +39,14 @@ export function blockSink(parts: BlockSinkParts): Sink<Output> {
   const progress = new ProgressSoFar(parts.log, parts.codec);
   return {
     exact: true,
-    async write(block) {
+    async write(block, confirm) {
       if (block.outputs.length === 0) return;
       const tables = byTable(block.outputs);
-      const origin = firstTimestamp(block.outputs);
       for (const table of tableNames) {
         const rows = tables.get(table);
-        if (rows) await insertTable(parts, block, origin, table, rows);
+        if (rows) await insertTable(parts, block, confirm, table, rows);
       }
+      await confirm();
       const records = logRecords(parts.codec, block, await progress.with(block));
       for (let i = 0; i < records.length; i += append_records_max) {
         await append(parts.log, records.slice(i, i + append_records_max));
@@ -60,16 +61,17 @@ type AnyRow = Readonly<Record<string, unknown>>;
 async function insertTable(
   parts: BlockSinkParts,
   block: Block<Output>,
-  origin: number,
+  confirm: () => Promise<void>,
   table: TableName,
   rows: readonly AnyRow[],
 ): Promise<void> {
   const form = tableForms[table];
   for (const [part, some] of inserts(sortRows(rows, form)).entries()) {
     const values = some.map((r) => form.columns.map((column) => r[column]));
+    await confirm();
     const end = parts.metrics.insert.startTimer({ table });
     await parts.store
-      .insertBlock({ table: `assay.${table}`, columns: form.columns, rows: values, token: token(block, origin, table, part) })
+      .insertBlock({ table: `assay.${table}`, columns: form.columns, rows: values, token: token(block, table, part) })
       .catch(waitForDisk);
     end();
     parts.metrics.rows.inc({ table }, some.length);
@@ -104,11 +106,12 @@ function textOf(value: unknown): number {
 }
 
 /** origin, a record's timestamp, tells a log from another one that was begun anew over the same tables. */
-function token(block: Block<Output>, origin: number, table: TableName, part: number): string {
-  const { stage, partition, from, to } = block;
+function token(block: Block<Output>, table: TableName, part: number): string {
+  const { stage, partition, from, to, origin = firstTimestamp(block.outputs) } = block;
   return createHash("sha256").update([stage, partition, from, to, origin, table, part].join("/")).digest("hex");
 }
 
+/** What an older release took as the origin, and did not note. */
 function firstTimestamp(outputs: readonly Output[]): number {
   for (const output of outputs) {
     if (output.kind === "evaluated") return output.timestamp;
@@ -182,11 +185,11 @@ function logRecords(codec: Codec, block: Block<Output>, through: ReadonlyMap<str
 
 /**
  * How far each host or application has been evaluated. The topic is compacted by stage and partition, so a record tells of all of
- * them: one that has fallen silent is still there when the coordinator begins anew. What was told before a block that doesn't
- * follow the last one here, after a restart or another member's time, is read from the topic.
+ * them: one that has fallen silent is still there when the coordinator begins anew. What was told before this member got the
+ * partition is read from the topic.
  */
 class ProgressSoFar {
-  private readonly partitions = new Map<string, { to: number; readonly through: Map<string, number> }>();
+  private readonly partitions = new Map<string, { readonly generation: number; readonly through: Map<string, number> }>();
 
   constructor(
     private readonly log: BlockSinkParts["log"],
@@ -196,11 +199,11 @@ class ProgressSoFar {
   async with(block: Block<Output>): Promise<ReadonlyMap<string, number>> {
     const key = progressKey(block);
     const last = this.partitions.get(key);
-    const through = last?.to === block.from ? last.through : await this.told(key);
+    const through = last?.generation === block.generation ? last.through : await this.told(key);
     for (const output of block.outputs) {
       if (output.kind === "evaluated") through.set(output.subject, Math.max(through.get(output.subject) ?? 0, output.through));
     }
-    this.partitions.set(key, { to: block.to, through });
+    this.partitions.set(key, { generation: block.generation, through });
     return through;
   }
 
