@@ -14,7 +14,8 @@ let answer: (place: FetchPlace, fetch: number) => Answer;
 let failing: Error | undefined;
 let leaders: (number | undefined)[];
 let resets: number;
-let stalls: number;
+let onReset: () => void;
+let stalls: number[];
 let told: { readonly fields: object; readonly message: string }[];
 let patience: Patience;
 let fetcher: Fetcher;
@@ -26,7 +27,8 @@ beforeEach(() => {
   failing = undefined;
   leaders = [1, 1, 2, 2];
   resets = 0;
-  stalls = 0;
+  onReset = () => undefined;
+  stalls = [];
   told = [];
   wake = () => undefined;
   open(10_000);
@@ -54,6 +56,8 @@ function open(retry_wait_ms: number): void {
       refresh: async () => undefined,
       async reset() {
         resets++;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        onReset();
       },
     },
     patience,
@@ -63,10 +67,17 @@ function open(retry_wait_ms: number): void {
       stall_ms: 30,
       logger: { info: tell, warn: tell, error: tell },
       onNews: () => wake(),
-      onStall: () => stalls++,
+      onStall: (generation) => stalls.push(generation),
     },
   );
-  fetcher.assign([0, 1, 2, 3].map((partition) => ({ topic: "t", partition, position: 0 })));
+  assign();
+}
+
+function assign(generation = 7): void {
+  fetcher.assign(
+    [0, 1, 2, 3].map((partition) => ({ topic: "t", partition, position: 0 })),
+    generation,
+  );
 }
 
 function news(): Promise<void> {
@@ -97,6 +108,14 @@ async function takeFrom(times: number, records_max = 100): Promise<number[]> {
   return from;
 }
 
+async function untilStalled(): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (stalls.length === 0 && performance.now() < deadline) {
+    fetcher.ask();
+    await news();
+  }
+}
+
 describe("the fetcher", () => {
   it("asks each leader once for all of its partitions, and again only when nothing is in hand", async () => {
     const two = await batch(0, 2);
@@ -118,7 +137,7 @@ describe("the fetcher", () => {
     leaders = [1, 1, 1, 1];
     answer = ({ partition }, fetch) =>
       partition === fetches[fetch - 1]?.places[0]?.partition ? { error_code: 0, end: 1_000, bytes: one } : nothing; // the first fills it
-    fetcher.assign([0, 1, 2, 3].map((partition) => ({ topic: "t", partition, position: 0 })));
+    assign();
     expect(new Set(await takeFrom(4))).toEqual(new Set([0, 1, 2, 3]));
   });
 
@@ -134,29 +153,63 @@ describe("the fetcher", () => {
     expect(fetches.at(-1)?.places[0]?.offset).toBe(7);
   });
 
-  it("makes all connections anew when records are there and don't come", async () => {
+  it("makes all connections anew, once, when records are there and don't come", async () => {
     answer = () => ({ error_code: 0, end: 5, bytes: Buffer.alloc(0) });
-    const deadline = performance.now() + 5_000;
-    while (stalls === 0 && performance.now() < deadline) {
-      fetcher.ask();
-      await news();
-    }
-    expect(resets).toBeGreaterThan(0);
-    expect(told).toContainEqual({
-      fields: expect.objectContaining({ topic: "t", group: "g", position: 0, end: 5, stall_ms: 30 }),
-      message: "no records come, though there are some: all connections are made anew",
-    });
+    await untilStalled();
+    expect(resets).toBe(1);
+    expect(stalls).toEqual([7]);
+    expect(told).toEqual([
+      {
+        fields: expect.objectContaining({ topic: "t", group: "g", position: 0, end: 5, stall_ms: 30 }),
+        message: "no records come, though there are some: all connections are made anew",
+      },
+    ]);
   });
 
-  it("tells what was lost to retention, and goes on at the earliest", async () => {
-    const kept = await batch(10, 1);
-    answer = ({ offset }) =>
-      offset === 0 ? { error_code: out_of_range, end: -1, bytes: Buffer.alloc(0) } : { error_code: 0, end: 20, bytes: kept };
-    await takeFrom(4);
-    const offsets = fetches.flatMap(({ places }) => places.map(({ offset }) => offset));
-    expect(new Set(offsets.filter((offset) => offset <= 10))).toEqual(new Set([0, 10]));
-    expect(told).toHaveLength(4);
-    expect(told[0]).toMatchObject({ fields: { position: 0, earliest: 10, end: 20 } });
+  it("gives up the generation that stalled, also when it is told so in the next", async () => {
+    answer = () => ({ error_code: 0, end: 5, bytes: Buffer.alloc(0) });
+    onReset = () => assign(8);
+    await untilStalled();
+    expect(stalls).toEqual([7]);
+  });
+
+  it("takes partitions that wait for others, which fill the answers, for no stall", async () => {
+    const one = await batch(0, 1);
+    leaders = [1, 1, 1, 1];
+    answer = ({ partition }, fetch) =>
+      partition === fetches[fetch - 1]?.places[0]?.partition
+        ? { error_code: 0, end: 1_000, bytes: one }
+        : { error_code: 0, end: 1_000, bytes: Buffer.alloc(0) };
+    const from: number[] = [];
+    for (const until = performance.now() + 200; performance.now() < until; ) {
+      from.push(...(await takeFrom(1)));
+      await new Promise((resolve) => setTimeout(resolve, 15)); // so that a turn of all takes longer than stall_ms
+      for (const partition of [0, 1, 2, 3]) fetcher.seek({ topic: "t", partition }, 0);
+    }
+    expect(new Set(from)).toEqual(new Set([0, 1, 2, 3]));
+    expect(resets).toBe(0);
+    expect(stalls).toEqual([]);
+  });
+
+  it.each([
+    [
+      "dropped before they were read",
+      5,
+      /the group g reads t, partition \d, at offset 5, but the log begins at 10 .* 5 records were dropped/,
+    ],
+    ["lost by the log", 25, /at offset 25, but the log ends at 20 .* has lost records/],
+  ])("fails where records were %s, instead of skipping any", async (_name, position, message) => {
+    answer = () => ({ error_code: out_of_range, end: -1, bytes: Buffer.alloc(0) });
+    for (const partition of [0, 1, 2, 3]) fetcher.seek({ topic: "t", partition }, position);
+    await expect(takeFrom(1)).rejects.toThrow(message);
+  });
+
+  it("goes on where a position is out of range for a moment only", async () => {
+    const one = await batch(15, 1);
+    answer = (_place, fetch) =>
+      fetch <= 2 ? { error_code: out_of_range, end: -1, bytes: Buffer.alloc(0) } : { error_code: 0, end: 20, bytes: one };
+    for (const partition of [0, 1, 2, 3]) fetcher.seek({ topic: "t", partition }, 15);
+    expect(new Set(await takeFrom(4))).toEqual(new Set([0, 1, 2, 3]));
   });
 
   it("reads other partitions while one has no leader", async () => {

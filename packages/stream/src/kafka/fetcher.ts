@@ -31,8 +31,8 @@ export interface FetcherOptions {
   readonly logger: KafkaLogLogger | undefined;
   /** There is something to take, or something has failed. */
   readonly onNews: () => void;
-  /** No progress: connections were ended; the member should join again. */
-  readonly onStall: () => void;
+  /** No progress in this generation: connections were ended; the member should join again. */
+  readonly onStall: (generation: number) => void;
 }
 
 export interface Taken extends TopicPartition {
@@ -50,6 +50,8 @@ export class Fetcher {
   /** No answers at all; and partitions without a leader while others may go on, for which nothing is given up. */
   private readonly troubles: { answers?: Trouble; leaderless?: Trouble } = {};
   private tries = 0;
+  private generation = -1;
+  private stalling = false;
   private closed = false;
 
   constructor(
@@ -59,7 +61,8 @@ export class Fetcher {
   ) {}
 
   /** Instead of the partitions before. */
-  assign(partitions: readonly (TopicPartition & { readonly position: number })[]): void {
+  assign(partitions: readonly (TopicPartition & { readonly position: number })[], generation: number): void {
+    this.generation = generation;
     this.ready = [];
     this.partitions = new Map(partitions.map((partition) => [placeOf(partition), new FetchedPartition(partition)]));
   }
@@ -99,7 +102,7 @@ export class Fetcher {
     const by_leader = new Map<number, FetchedPartition[]>();
     let leaderless = false;
     for (const partition of this.partitions.values()) {
-      if (partition.paused || partition.set || partition.relocating) continue;
+      if (partition.paused || partition.set || partition.locating) continue;
       const leader = this.client.leader(partition.of.topic, partition.of.partition);
       if (leader === undefined) leaderless = true;
       else by_leader.set(leader, [...(by_leader.get(leader) ?? []), partition]);
@@ -113,7 +116,7 @@ export class Fetcher {
 
   close(): void {
     this.closed = true;
-    this.assign([]);
+    this.assign([], -1);
     this.endTrouble("answers");
     this.endTrouble("leaderless");
   }
@@ -126,6 +129,7 @@ export class Fetcher {
       const answers = await withinTime(this.client.fetch(leader, places, limits), request_ms + this.options.stall_ms); // kafkajs ends it sooner, as a rule
       let problem: unknown;
       for (const answer of answers) problem = this.receive(answer) ?? problem;
+      this.watch(answers);
       if (problem === undefined) this.settle();
       else await this.recover(problem, leader);
     } catch (error) {
@@ -141,7 +145,7 @@ export class Fetcher {
     const partition = this.partitions.get(placeOf(answer));
     if (!partition || partition.position !== answer.offset || partition.set) return undefined; // sought or dealt out elsewhere meanwhile
     if (answer.error_code === offset_out_of_range) {
-      void this.relocate(partition);
+      void this.failOutOfRange(partition);
       return undefined;
     }
     if (answer.error_code !== 0) {
@@ -155,49 +159,64 @@ export class Fetcher {
       this.partitions.delete(placeOf(answer)); // to the end, so that those behind it come into the next answer, which is limited
       this.partitions.set(placeOf(answer), partition);
       this.ready.push(partition);
-      partition.stalled_since = undefined;
-    } else if (answer.end > answer.offset) {
-      partition.stalled_since ??= performance.now();
-      if (performance.now() - partition.stalled_since > this.options.stall_ms) void this.stall(partition);
-    } else partition.stalled_since = undefined;
+    }
     return undefined;
   }
 
-  private async stall(partition: FetchedPartition): Promise<void> {
-    const { of, position, end } = partition;
+  /** Records that are there must come. An answer is limited, so where one partition fills it, others have to wait: only an empty one counts. */
+  private watch(answers: readonly Fetched[]): void {
+    const now = performance.now();
+    const isEmpty = answers.every(({ bytes }) => bytes.length === 0);
+    for (const answer of answers) {
+      const partition = this.partitions.get(placeOf(answer));
+      if (!partition) continue;
+      const awaits = isEmpty && answer.error_code === 0 && partition.position === answer.offset && answer.end > answer.offset;
+      const since = partition.stalled_since ?? now;
+      partition.stalled_since = awaits ? since : undefined;
+      if (awaits && now - since > this.options.stall_ms) void this.stall(partition);
+    }
+  }
+
+  private async stall({ of, position, end }: FetchedPartition): Promise<void> {
+    if (this.stalling) return;
+    this.stalling = true;
+    const { generation } = this;
     const { group, stall_ms } = this.options;
-    partition.stalled_since = undefined;
+    for (const partition of this.partitions.values()) partition.stalled_since = undefined;
     this.options.logger?.error(
       { ...of, group, position, end, stall_ms },
       "no records come, though there are some: all connections are made anew",
     );
     await this.client.reset("no progress").catch(() => undefined); // they are made anew in any case
-    this.options.onStall();
+    this.stalling = false;
+    this.options.onStall(generation);
   }
 
-  /** The records at the position are gone, or were never there. */
-  private async relocate(partition: FetchedPartition): Promise<void> {
+  /** The records at the position are gone, or not there any more: whatever reading went on with, some would be skipped. */
+  private async failOutOfRange(partition: FetchedPartition): Promise<void> {
     const { client, options } = this;
     const { topic, partition: number } = partition.of;
     const { position } = partition;
-    partition.relocating = true;
+    partition.locating = true;
     try {
       const earliest = await client.offsets(topic, number, earliest_offset);
       const end = await client.offsets(topic, number, end_offset);
-      if (partition.position !== position || (position >= earliest && position <= end)) return;
-      const fields = { topic, partition: number, group: options.group, position, earliest, end };
-      if (position < earliest)
-        options.logger?.error(fields, "records were dropped before they were read: reading goes on at the earliest");
-      else
-        options.logger?.error(
-          fields,
-          "the partition ends before the position, so it has lost records: reading goes on at its end",
-        );
-      partition.position = position < earliest ? earliest : end;
+      const isCurrent = this.partitions.get(placeOf(partition.of)) === partition && partition.position === position;
+      if (!isCurrent || (position >= earliest && position <= end)) return;
+      const at = `the group ${options.group} reads ${topic}, partition ${number}, at offset ${position}`;
+      this.fail(
+        new Error(
+          position < earliest
+            ? `${at}, but the log begins at ${earliest} (and ends at ${end}): ${earliest - position} records were dropped before they ` +
+                "were read. Raise the topic's retention.ms so that it outlasts the time for which a reader may stand still"
+            : `${at}, but the log ends at ${end} (and begins at ${earliest}): it has lost records that were read, by the election of a ` +
+                "leader that wasn't in sync, or the topic was deleted and created anew. What is appended now would be skipped",
+        ),
+      );
     } catch (error) {
       await this.recover(error, no_leader);
     } finally {
-      partition.relocating = false;
+      partition.locating = false;
       if (!this.closed) options.onNews();
     }
   }
@@ -262,7 +281,7 @@ class FetchedPartition {
   position: number;
   end: number;
   paused = false;
-  relocating = false;
+  locating = false;
   set: RecordSet | undefined;
   stalled_since: number | undefined;
 

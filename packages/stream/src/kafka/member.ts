@@ -8,7 +8,7 @@
  *   SyncGroup: the leader deals out   a heartbeat or a commit says that the        │ "lost": the group went on without it
  *                                     generation is over, or the member unknown ───┘
  *
- * over is only told; the member stays in its generation, and may commit in a rebalance, until its owner calls join() again. The group
+ * over is only told; the member stays in its generation, and may commit and beats on in a rebalance, until its owner calls join() again. The group
  * waits for that for rebalance_ms at most, then goes on without it, and a commit is answered "fenced".
  */
 import type { Committed, Position } from "../log";
@@ -40,7 +40,7 @@ export interface MemberOptions {
 }
 
 export class Member {
-  /** Undefined outside of a generation, and in one that goes on. */
+  /** Undefined while it joins, and in a generation that goes on. */
   over: "rebalance" | "lost" | undefined;
   generation = -1;
   private member_id = "";
@@ -60,6 +60,7 @@ export class Member {
   async join(): Promise<readonly TopicPartition[]> {
     clearInterval(this.timer);
     this.generation = -1;
+    this.over = undefined;
     const { group } = this.options;
     const partitions = await this.patience.untilKnown(() => this.joinOnce(), {
       what: `joining the group ${group}`,
@@ -114,9 +115,9 @@ export class Member {
     await coordinator.leaveGroup({ groupId: this.options.group, memberId: member_id });
   }
 
-  /** Something else than the group found that this generation can't go on. */
-  giveUp(): void {
-    this.end("lost");
+  /** Something else than the group found that the generation can't go on. */
+  giveUp(generation: number): void {
+    if (this.generation === generation) this.end("lost");
   }
 
   private async joinOnce(): Promise<readonly TopicPartition[]> {
@@ -140,7 +141,6 @@ export class Member {
         const partitions = await this.sync(coordinator, answer);
         this.generation = answer.generationId;
         this.had = { generation: answer.generationId, partitions };
-        this.over = undefined;
         return partitions;
       } catch (error) {
         const type = errorType(error);
@@ -175,8 +175,9 @@ export class Member {
     }));
   }
 
+  /** Goes on in a rebalance: the session would end otherwise, long before rebalance_ms. */
   private async beat(): Promise<void> {
-    if (this.beating || this.over !== undefined || this.generation < 0) return;
+    if (this.beating || this.over === "lost" || this.generation < 0) return;
     this.beating = true;
     const { generation, member_id } = this;
     try {
@@ -196,7 +197,7 @@ export class Member {
   }
 
   private end(why: "rebalance" | "lost"): void {
-    if (this.over === "lost") return;
+    if (this.over === "lost" || this.over === why) return;
     this.over = why;
     this.options.onOver();
   }

@@ -7,7 +7,7 @@
  *
  * Everything goes on by next(): without a call the source joins nothing and fetches nothing. Only heartbeats go by themselves, so that long
  * work between two calls keeps its partitions. In a rebalance the group waits until the stage has come to next() again and has been told
- * of what is revoked, for rebalance_ms at most; until then commits are taken. Then the group goes on without it, and its commits are
+ * of what is revoked, for rebalance_ms at most; until then heartbeats go on and commits are taken. Then the group goes on without it, and its commits are
  * "fenced".
  */
 
@@ -22,6 +22,7 @@ import {
 } from "../log";
 import type { TopicPartition } from "./assignment";
 import { earliest_offset, end_offset, type KafkaClient } from "./client";
+import { isTransient } from "./errors";
 import { Fetcher, stall_ms_default } from "./fetcher";
 import { Member, placeOf } from "./member";
 import type { KafkaLogLogger } from "./options";
@@ -77,7 +78,7 @@ export class KafkaSource implements Source {
       rebalance_ms,
       onOver: onNews,
     });
-    const onStall = () => this.member.giveUp();
+    const onStall = (generation: number) => this.member.giveUp(generation);
     this.fetcher = new Fetcher(client, patience, {
       group: this.group,
       retry_wait_ms,
@@ -159,8 +160,8 @@ export class KafkaSource implements Source {
 
   private beginLeaving(): void {
     this.phase = "leaving";
-    this.fetcher.assign([]);
     const { generation } = this.member;
+    this.fetcher.assign([], generation);
     this.events = [...this.held.values()].map(({ topic, partition }) => ({
       kind: "revoked",
       topic: this.portName(topic),
@@ -192,10 +193,10 @@ export class KafkaSource implements Source {
       this.phase = "inside";
       if (this.member.over !== undefined) return; // nothing was told yet, so nothing is revoked
       this.events = assigned.map(({ event }) => event);
-      this.fetcher.assign(assigned);
+      this.fetcher.assign(assigned, this.member.generation);
     } catch (error) {
       if (this.closed) return;
-      if (this.member.over === "lost") this.phase = "outside";
+      if (this.member.over === "lost" && isTransient(error)) this.phase = "outside";
       else this.failure = error;
     } finally {
       this.notify();
