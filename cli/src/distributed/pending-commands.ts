@@ -12,13 +12,17 @@ export interface PendingCommand {
 
 const read_records_max = 500;
 
-/** Oldest first; what isn't a command is left out. The topic must be there. */
-export async function pendingCommands(log: Log, codec: Codec): Promise<readonly PendingCommand[]> {
+/** The offset of the first command that the coordinator hasn't been through. The topic must be there. */
+export async function pendingFrom(log: Log): Promise<number> {
+  return (await log.committed(coordinator_group, topics.commands.name, 0))?.offset ?? 0;
+}
+
+/** From that offset to the end, oldest first; what isn't a command is left out. */
+export async function commandsFrom(log: Log, codec: Codec, from: number): Promise<readonly PendingCommand[]> {
   const { name } = topics.commands;
-  const committed = await log.committed(coordinator_group, name, 0);
   const { earliest, end } = await log.bounds(name, 0);
   const pending: PendingCommand[] = [];
-  for (let next = Math.max(committed?.offset ?? 0, earliest); next < end; ) {
+  for (let next = Math.max(from, earliest); next < end; ) {
     const records = await log.read(name, 0, next, read_records_max);
     const last = records.at(-1);
     if (!last) break;
