@@ -10,6 +10,7 @@
  *   a record of a command that has been answered ──────► ignored
  *   a second answer to a command ──────────────────────► ignored: the first stands
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Codec } from "@assay/schemas/codec";
 import type { ControlRecord } from "@assay/schemas/generated/types";
 import { topics } from "@assay/schemas/topics";
@@ -32,6 +33,9 @@ export interface MadeVersion {
 }
 
 const readBatchRecords = 500;
+/** Reads before the end that bring nothing, one after the other: a broker that lags may answer so for a while. */
+const empty_reads_max = 20;
+const empty_read_wait_ms = 100;
 /** Answers kept for askers and for the coordinator's memory of what it has done. */
 const answersMax = 20_000;
 /** Commands whose record has been read and whose answer, the next record, has not: one or two. */
@@ -99,6 +103,13 @@ export class ControlView {
     return (this.entities.get(kind)?.get(id) ?? []) as unknown as readonly Versioned<EntityTypes[K]>[];
   }
 
+  /** Those of which a version may have been in force at an event time that is no longer kept. */
+  forgotten(kind: EntityKind, event_time: number): string[] {
+    return [...(this.entities.get(kind)?.entries() ?? [])].flatMap(([id, [oldest]]) =>
+      oldest && oldest.version > 1 && oldest.effective_from > event_time ? [id] : [],
+    );
+  }
+
   answerTo(command_id: string): Answer | undefined {
     return this.answers.get(command_id);
   }
@@ -119,14 +130,17 @@ export class ControlView {
     const { name } = topics.control;
     const { earliest, end } = await this.log.bounds(name, 0);
     this.next = Math.max(this.next, earliest);
-    while (this.next < end) {
+    for (let empty_reads = 0; this.next < end; ) {
       const records = await this.log.read(name, 0, this.next, readBatchRecords);
       for (const record of records) {
         if (record.value) this.applyWire(record.value, record.offset);
       }
       const last = records.at(-1);
-      if (!last) break;
-      this.next = last.offset + 1;
+      if (last) {
+        this.next = last.offset + 1;
+        empty_reads = 0;
+      } else if (++empty_reads < empty_reads_max) await sleep(empty_read_wait_ms);
+      else throw new Error(`${name} ends at ${end}, but ${empty_reads} reads from offset ${this.next} gave no record`);
     }
   }
 
@@ -167,7 +181,7 @@ export class ControlView {
       effective_from: record.effective_from,
       value: schema.parse(body),
     });
-    if (versions.length > versionsMax[kind]) versions.shift();
+    if (versions.length > versions_max[kind]) versions.shift();
     this.changes++;
   }
 
@@ -195,7 +209,7 @@ function dropOldest(map: Map<string, unknown>, entries_max: number): void {
  * Versions of one entity kept in memory, enough for windows within the spool horizon. Packages are large; agents and keys are
  * only ever asked for their newest.
  */
-const versionsMax: Readonly<Record<EntityKind, number>> = {
+export const versions_max: Readonly<Record<EntityKind, number>> = {
   application: 100,
   host: 100,
   template: 100,

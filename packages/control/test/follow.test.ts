@@ -1,4 +1,4 @@
-import { ControlView } from "@assay/control/follow";
+import { ControlView, versions_max } from "@assay/control/follow";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import type { ControlRecord } from "@assay/schemas/generated/types";
 import type { LogRecord } from "@assay/stream/log";
@@ -6,11 +6,12 @@ import type { LogRecord } from "@assay/stream/log";
 const codec = new Codec(folderIds());
 
 /** A view of a topic that holds these records. */
-function viewOf(records: readonly ControlRecord[]): Promise<ControlView> {
+function viewOf(records: readonly ControlRecord[], empty_reads = 0): Promise<ControlView> {
+  let empty = empty_reads;
   const log = {
     bounds: async () => ({ earliest: 0, end: records.length }),
     read: async (topic: string, partition: number, offset: number): Promise<readonly LogRecord[]> =>
-      records.slice(offset).map((record, i) => ({
+      records.slice(empty-- > 0 ? records.length : offset).map((record, i) => ({
         topic,
         partition,
         offset: offset + i,
@@ -87,4 +88,20 @@ test("a version whose answer was never written is known by its command", async (
   expect(view.answerTo("a")).toBeUndefined();
   expect(view.madeBy("a")).toEqual({ kind: "host", id: "h1", version: 1 });
   expect((await viewOf([tags(1, "a", "x"), accepted("a", 1)])).madeBy("a")).toBeUndefined();
+});
+
+test("a read that brings nothing before the end is made again, and is an error where that doesn't end", async () => {
+  expect(owner(await viewOf([tags(1, "a", "x")], 3))).toBe("x");
+  await expect(viewOf([tags(1, "a", "x")], 1_000)).rejects.toThrow(
+    /assay.control ends at 1, but \d+ reads from offset 0 gave no record/,
+  );
+});
+
+test("what may have been in force before the oldest kept version is told as forgotten", async () => {
+  const one_more = Array.from({ length: versions_max.host + 1 }, (_, n) => tags(n + 1, `c${n}`, "x"));
+  const view = await viewOf(one_more);
+  expect(view.versionAt("host", "h1", 1)).toBeUndefined();
+  expect(view.forgotten("host", 1)).toEqual(["h1"]);
+  expect(view.forgotten("host", 2)).toEqual([]);
+  expect((await viewOf(one_more.slice(0, -1))).forgotten("host", 0)).toEqual([]);
 });

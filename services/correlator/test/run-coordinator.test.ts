@@ -69,3 +69,72 @@ test("a record that another owner was faster with is decided anew, and the comma
     rmSync(directory, { recursive: true });
   }
 });
+
+test("a version holds from an edge after it is decided, however late its command comes", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "assay-coordinator-"));
+  const log = await openEmbeddedLog({ directory });
+  try {
+    await log.ensureTopics(allTopics);
+    const begun = Date.now();
+    const body = JSON.stringify({ id: "h1", expected_version: 0, host: { tags: {} } });
+    const command = { command_id: "late", at: begun - 600_000, by: "test", type: "put_host_tags", body };
+    const value = codec.encode("Command", command);
+    await log.append([{ topic: topics.commands.name, key: "host/h1", value, timestamp: begun - 600_000 }]);
+    const coordinator = await runCoordinator(log, codec, settings, createLogger({ service: "test", level: "fatal" }));
+    const control = await ControlView.open(log, codec);
+    await until(async () => {
+      await control.refresh();
+      return control.answerTo("late") !== undefined;
+    });
+    expect(control.latest("host", "h1")?.effective_from).toBeGreaterThanOrEqual(begun + 2 * settings.window_ms);
+    await coordinator.stop();
+  } finally {
+    await log.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("a coordinator whose commit is fenced does nothing more", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "assay-coordinator-"));
+  const log = await openEmbeddedLog({ directory });
+  try {
+    await log.ensureTopics(allTopics);
+    let fenced = false;
+    let reads_after = 0;
+    let turns_after = 0;
+    const open = log.source.bind(log);
+    log.source = async (options) => {
+      const source = await open(options);
+      const next = source.next.bind(source);
+      source.next = (wait_ms) => {
+        if (fenced) turns_after++;
+        return next(wait_ms);
+      };
+      source.commit = async () => {
+        fenced = true;
+        return "fenced";
+      };
+      return source;
+    };
+    const read = log.read.bind(log);
+    log.read = (topic, ...rest) => {
+      if (fenced && topic === topics.progress.name) reads_after++;
+      return read(topic, ...rest);
+    };
+    const coordinator = await runCoordinator(log, codec, settings, createLogger({ service: "test", level: "fatal" }));
+    await log.append([{ topic: topics.commands.name, key: "none", value: Buffer.from("none") }]);
+    await until(async () => turns_after > 2);
+    await coordinator.stop();
+    expect(reads_after).toBe(0);
+  } finally {
+    await log.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+async function until(reached: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 10_000; !(await reached()); ) {
+    if (Date.now() > deadline) throw new Error("not reached in 10 s");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -3,11 +3,12 @@
  * that a replay evaluates with the very rules that it had.
  *
  * A package that can't be loaded never ends the evaluator: the coordinator should have refused it, so it is logged, counted, and
- * told as the outcome `error` of each host under the id `package:<name>`; the other packages are evaluated.
+ * told as the outcome `error` of each host under the id `package:<name>`; the other packages are evaluated. So is one whose version at
+ * the event time is no longer kept.
  */
 import { createHash } from "node:crypto";
 import type { RulePackage } from "@assay/control/entities";
-import type { ControlView } from "@assay/control/follow";
+import { type ControlView, versions_max } from "@assay/control/follow";
 import type { EvidenceItem, Rule } from "@assay/rules/rule";
 import type { Judged } from "./outcomes";
 
@@ -45,7 +46,7 @@ export interface RuleSets {
 const compiled_sets_max = 8;
 
 export function followRuleSets(
-  control: Pick<ControlView, "at">,
+  control: Pick<ControlView, "at" | "forgotten">,
   compile: CompilePackages,
   failed: (failure: PackageFailure) => void,
 ): RuleSets {
@@ -54,11 +55,14 @@ export function followRuleSets(
     at(event_time) {
       const versions = control.at("package", event_time).sort((a, b) => (a.id < b.id ? -1 : 1));
       const effective_from = Math.max(0, ...versions.map((v) => v.effective_from));
-      const key = versions.map((v) => `${v.id}@${v.version}`).join(" ");
+      const forgotten = control.forgotten("package", event_time).sort();
+      const key = [...versions.map((v) => `${v.id}@${v.version}`), ...forgotten].join(" ");
       const known = compiled.get(key);
       if (known) return known;
       const packages = versions.map((v) => v.value);
-      const made = { ...ruleSet(packages, compile(packages)), effective_from };
+      const compiled_packages = compile(packages);
+      const failures = [...compiled_packages.failures, ...forgotten.map(noLongerKept)];
+      const made = { ...ruleSet(packages, { ...compiled_packages, failures }), effective_from };
       for (const failure of made.failures) failed(failure);
       compiled.set(key, made);
       const oldest = compiled.size > compiled_sets_max ? compiled.keys().next().value : undefined;
@@ -66,6 +70,11 @@ export function followRuleSets(
       return made;
     },
   };
+}
+
+function noLongerKept(name: string): PackageFailure {
+  const reason = `the version in force at that time is no longer kept: the newest ${versions_max.package} are`;
+  return { package: name, reason };
 }
 
 function ruleSet(packages: readonly RulePackage[], compiled: CompiledPackages): Omit<RuleSet, "effective_from"> {

@@ -22,7 +22,7 @@ export interface EvaluatorSurroundings {
   readonly log: Log;
   readonly codec: Codec;
   readonly store: Pick<Store, "insertBlock">;
-  readonly control: Pick<ControlView, "at" | "versionAt" | "refresh">;
+  readonly control: Pick<ControlView, "at" | "forgotten" | "versionAt" | "refresh">;
   readonly logger: Logger;
   readonly metrics: ServiceMetrics;
 }

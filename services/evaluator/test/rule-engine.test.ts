@@ -8,7 +8,7 @@ const http = pack("network", { "http.yml": httpListener });
 const ssh = pack("authentication", { "root.yml": rootLogin });
 const broken = pack("broken", { "bad.yml": rootLogin.replace("condition: root", "condition: nothing of that name") });
 
-function following(versions: readonly { value: RulePackage; effective_from: number }[]) {
+function following(versions: readonly { value: RulePackage; effective_from: number }[], forgotten_before = 0) {
   const failures: PackageFailure[] = [];
   let compiled = 0;
   const control = {
@@ -23,6 +23,7 @@ function following(versions: readonly { value: RulePackage; effective_from: numb
       }
       return [...newest.values()];
     },
+    forgotten: (_kind: EntityKind, event_time: number) => (event_time < forgotten_before ? ["network"] : []),
   };
   const compile: typeof compilePackages = (packages) => {
     compiled++;
@@ -53,6 +54,20 @@ test("a package that doesn't load is told with its place, and the others are eva
   expect(failures).toEqual(set.failures);
   expect(set.rules.size).toBe(2);
   expect(set.matches(ruleEngine.listener(listener(t0))).map((r) => r.package)).toEqual(["network"]);
+});
+
+test("a package whose version at the event time is no longer kept is told as one that doesn't load", () => {
+  const { sets } = following(
+    [
+      { value: http, effective_from: t0 + 10_000 },
+      { value: ssh, effective_from: t0 },
+    ],
+    t0 + 10_000,
+  );
+  const set = sets.at(t0);
+  expect(set.failures).toEqual([{ package: "network", reason: expect.stringMatching(/no longer kept: the newest \d+ are/) }]);
+  expect([...set.rules.values()].map((r) => r.package)).toEqual(["authentication"]);
+  expect(sets.at(t0 + 10_000).failures).toEqual([]);
 });
 
 test("two packages with the same rule: the second one, by name, is the one that doesn't load", () => {

@@ -1,5 +1,6 @@
 /**
- * What a command leads to: control records, the answer last. Pure: control as it stands, the command, and when it was appended.
+ * What a command leads to: control records, the answer last. Pure: control as it stands, the command, and when it is
+ * decided, which may be minutes after it was asked: what it makes must be there before it holds.
  * Only the coordinator applies commands, one after the other, so of two writers with the same expected version one is refused.
  */
 import { type CommandBody, commandSchema } from "@assay/control/commands";
@@ -19,24 +20,24 @@ interface Put<K extends EntityKind = EntityKind> {
   readonly effective_from: number;
 }
 
-export function decide(control: ControlReader, command: Command, appended_at: number, window_ms: number): ControlRecord[] {
+export function decide(control: ControlReader, command: Command, decided_at: number, window_ms: number): ControlRecord[] {
   if (control.answerTo(command.command_id)) return []; // carried out before a restart
   const record = (kind: string, id: string, version: number, effective_from: number, body: unknown): ControlRecord => ({
     kind,
     id,
     version,
-    at: appended_at,
+    at: decided_at,
     effective_from,
     command_id: command.command_id,
     body: JSON.stringify(body),
   });
-  const answer = (body: Answer) => record("answer", command.command_id, 1, appended_at, body);
+  const answer = (body: Answer) => record("answer", command.command_id, 1, decided_at, body);
 
   const made = control.madeBy(command.command_id);
   if (made) return [answer({ result: "accepted", ...made })];
   const parsed = parseCommand(command);
   if ("result" in parsed) return [answer(parsed)];
-  const decision = put(control, parsed, appended_at, window_ms);
+  const decision = put(control, parsed, decided_at, window_ms);
   if ("result" in decision) return [answer(decision)];
   const version = control.latest(decision.kind, decision.id)?.version ?? 0;
   if ("unchanged" in decision) return [answer({ result: "accepted", kind: decision.kind, id: decision.id, version })];
@@ -61,10 +62,10 @@ function parseCommand(command: Command): CommandBody | Refusal {
 function put(
   control: ControlReader,
   command: CommandBody,
-  appended_at: number,
+  decided_at: number,
   window_ms: number,
 ): Put | Refusal | { unchanged: true; kind: EntityKind; id: string } {
-  const edge = effectiveEdge(appended_at, window_ms);
+  const edge = effectiveEdge(decided_at, window_ms);
   switch (command.type) {
     case "put_application":
       return (
@@ -97,27 +98,27 @@ function put(
           kind: "key",
           id: command.id,
           value: command.key,
-          effective_from: appended_at,
+          effective_from: decided_at,
         }
       );
     case "enrol_agent":
-      return { kind: "agent", id: command.agent.host_id, value: command.agent, effective_from: appended_at };
+      return { kind: "agent", id: command.agent.host_id, value: command.agent, effective_from: decided_at };
     case "activate_package": {
       const { name, digest } = command.package;
       if (control.latest("package", name)?.value.digest === digest) return { unchanged: true, kind: "package", id: name };
       return { kind: "package", id: name, value: command.package, effective_from: edge };
     }
     case "start_assessment":
-      return startAssessment(control, command, appended_at, edge, window_ms);
+      return startAssessment(control, command, decided_at, edge, window_ms);
     case "stop_assessment":
-      return stopAssessment(control, command, appended_at, edge, window_ms);
+      return stopAssessment(control, command, decided_at, edge, window_ms);
   }
 }
 
 function startAssessment(
   control: ControlReader,
   command: Extract<CommandBody, { type: "start_assessment" }>,
-  appended_at: number,
+  decided_at: number,
   begins_at: number,
   window_ms: number,
 ): Put | Refusal | { unchanged: true; kind: EntityKind; id: string } {
@@ -134,7 +135,7 @@ function startAssessment(
     state: "pending",
     begins_at,
     ends_at: duration_ms === "continuous" ? null : begins_at + nextEdge(duration_ms, window_ms),
-    history: [{ state: "pending", at: appended_at, reason: "started by command" }],
+    history: [{ state: "pending", at: decided_at, reason: "started by command" }],
     exclusions: [],
   };
   return { kind: "assessment", id: command.id, value, effective_from: begins_at };
@@ -144,7 +145,7 @@ function startAssessment(
 function stopAssessment(
   control: ControlReader,
   command: Extract<CommandBody, { type: "stop_assessment" }>,
-  appended_at: number,
+  decided_at: number,
   edge: number,
   window_ms: number,
 ): Put | Refusal {
@@ -156,12 +157,12 @@ function stopAssessment(
     return {
       kind: "assessment",
       id: command.id,
-      value: moved(value, "cancelled", appended_at, "cancelled by command"),
+      value: moved(value, "cancelled", decided_at, "cancelled by command"),
       effective_from: edge,
     };
   }
   const ends_at = Math.min(value.ends_at ?? Number.MAX_SAFE_INTEGER, Math.max(edge, value.begins_at) + window_ms);
-  const history = [...value.history, { state: value.state, at: appended_at, reason: "to end early, by command" }];
+  const history = [...value.history, { state: value.state, at: decided_at, reason: "to end early, by command" }];
   return {
     kind: "assessment",
     id: command.id,

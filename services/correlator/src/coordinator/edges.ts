@@ -1,6 +1,6 @@
 /** Window edges: where membership, packages and assessments may change. */
 
-/** Windows between a command's appending and the edge from which it holds, so that no window closes before it is known. */
+/** Windows between a command's being decided and the edge from which it holds, so that no window closes before it is known. */
 export const lead_windows = 2;
 
 export function nextEdge(at: number, window_ms: number): number {
@@ -8,6 +8,6 @@ export function nextEdge(at: number, window_ms: number): number {
 }
 
 /** The first edge at least two windows after. */
-export function effectiveEdge(appended_at: number, window_ms: number): number {
-  return nextEdge(appended_at + lead_windows * window_ms, window_ms);
+export function effectiveEdge(decided_at: number, window_ms: number): number {
+  return nextEdge(decided_at + lead_windows * window_ms, window_ms);
 }

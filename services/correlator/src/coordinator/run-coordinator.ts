@@ -90,7 +90,10 @@ async function loop(
       const last = event.records.at(-1);
       if (last) {
         const position = { topic: last.topic, partition: last.partition, offset: last.offset + 1 };
-        await patiently(() => source.commit(position, event.generation, ""));
+        if ((await patiently(() => source.commit(position, event.generation, ""))) === "fenced") {
+          control = undefined; // another member coordinates
+          continue;
+        }
       }
     }
     await progress.refresh();
@@ -115,7 +118,9 @@ async function carryOut(
     await control.refresh();
     for (let attempts = 1; !control.answerTo(command.command_id); attempts++) {
       if (attempts > attempts_max) throw new Error(`the answer to command ${command.command_id} lost ${attempts_max} races`);
-      await publish(log, codec, control, decide(control, command, record.timestamp, window_ms), logger);
+      // By a clock, as only the first decision stands: after a crash the version that it made is there.
+      const decided_at = Math.max(record.timestamp, Date.now());
+      await publish(log, codec, control, decide(control, command, decided_at, window_ms), logger);
     }
     return;
   }
