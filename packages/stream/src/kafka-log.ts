@@ -98,6 +98,7 @@ class LogOnKafka implements KafkaLog {
   async source(options: SourceOptions): Promise<Source> {
     this.failIfClosed();
     await this.topics.lookUp(options.topics);
+    this.failIfClosed();
     for (const topic of options.topics) this.topics.get(topic);
     const client = new KafkaClient(
       this.options,

@@ -16,6 +16,8 @@ export const api = { fetch: 1, metadata: 3, sasl_handshake: 17, api_versions: 18
 export class FakeBroker {
   readonly requests: AskedRequest[] = [];
   connections = 0;
+  /** Of one partition each. */
+  topics: readonly string[] = [];
   /** Of a login; 0: for good. */
   login_ms = 0;
   /** Called before a request is answered; true: the test answers itself, or not at all. */
@@ -93,7 +95,16 @@ export class FakeBroker {
         return writer
           .array([1], (id) => writer.int32(id).string("127.0.0.1").int32(this.port).string(null))
           .int32(1) // controller
-          .int32(0) // topics
+          .array(this.topics, (topic) => {
+            writer
+              .int16(0)
+              .string(topic)
+              .raw(Buffer.from([0])); // no error, not internal
+            writer.array([0], (partition) => {
+              writer.int16(0).int32(partition).int32(1); // no error, its leader
+              writer.array([1], (replica) => writer.int32(replica)).array([1], (in_sync) => writer.int32(in_sync));
+            });
+          })
           .finish();
       case api.sasl_handshake:
         return writer

@@ -46,7 +46,9 @@ class Coordinator {
     if (this.beat) throw this.beat;
   }
 
-  async leaveGroup() {}
+  async leaveGroup() {
+    return undefined;
+  }
 
   async offsetFetch() {
     return { responses: [] };

@@ -7,7 +7,7 @@ import type { KafkaClient } from "./client";
 import { isTransient, transient } from "./errors";
 import { errorOfCode, sendCreateTopics } from "./kafkajs";
 import type { KafkaLogOptions, TopicCheck } from "./options";
-import type { Patience } from "./patience";
+import { GivenUpError, type Patience } from "./patience";
 
 export interface KnownTopic {
   readonly partitions: number;
@@ -66,8 +66,7 @@ export class Topics {
       if (found !== wanted) throw new Error(this.countDiffers(definition.name, found, wanted));
       this.known.set(definition.name, { partitions: found, cleanup: definition.cleanup });
     }
-    const existing = definitions.filter(({ name }) => before.get(name) !== undefined);
-    for (const { topic, differences } of existing.length > 0 ? await this.check(existing) : []) {
+    for (const { topic, differences } of await this.check(definitions)) {
       for (const { what, wanted, found, fatal } of differences) {
         const message = `topic ${this.prefix}${topic} has ${what}=${found}, where ${wanted} is asked for`;
         if (fatal) throw new Error(`${message}. Set it with kafka-configs, or create the topic anew; assay topics shows all`);
@@ -84,7 +83,9 @@ export class Topics {
       const count = counts.get(definition.name);
       if (count === undefined) return { topic: definition.name, exists: false, differences: [] };
       const wanted_count = this.wantedPartitions(definition);
-      const differences = compareSettings(definition, settings.get(definition.name) ?? new Map());
+      const found = settings.get(definition.name) ?? new Map<string, string>();
+      const replication = this.client.replication(this.prefix + definition.name);
+      const differences = [...compareSettings(definition, found), ...compareReplication(replication, found)];
       if (count !== wanted_count) {
         differences.unshift({ what: "partitions", wanted: String(wanted_count), found: String(count), fatal: true });
       }
@@ -120,11 +121,13 @@ export class Topics {
   }
 
   private async create(definitions: readonly TopicDefinition[]): Promise<void> {
+    const factor = this.options.replication_factor ?? (await this.defaultFactor());
+    const safety = factor !== undefined && factor >= replicas_wanted ? [in_sync] : [];
     const topics = definitions.map((definition) => ({
       topic: this.prefix + definition.name,
       numPartitions: this.wantedPartitions(definition),
       replicationFactor: this.options.replication_factor ?? -1, // -1: the broker's default
-      configEntries: [...topicSettings(definition)].map(([name, value]) => ({ name, value })),
+      configEntries: [...topicSettings(definition), ...safety].map(([name, value]) => ({ name, value })),
     }));
     const answers = await this.patience.untilKnown(
       async () => {
@@ -143,11 +146,35 @@ export class Topics {
     }
   }
 
+  /** How many replicas the brokers give a topic that doesn't ask. Undefined where Assay hasn't got the right to know. */
+  private async defaultFactor(): Promise<number | undefined> {
+    const name = "default.replication.factor";
+    try {
+      const { resources } = await this.patience.untilKnown(
+        async () => {
+          const broker = await this.client.controller();
+          const of_broker = { type: ConfigResourceTypes.BROKER, name: String(broker.nodeId), configNames: [name] };
+          return broker.describeConfigs({ resources: [of_broker] });
+        },
+        { what: "reading the brokers' settings", recover: () => this.client.refresh() },
+      );
+      const found = resources[0]?.configEntries.find(({ configName }) => configName === name);
+      return found && Number(found.configValue);
+    } catch (error) {
+      if (error instanceof GivenUpError) throw error;
+      this.options.logger?.warn(
+        { error },
+        `the brokers don't tell their ${name}: topics are created without min.insync.replicas`,
+      );
+      return undefined;
+    }
+  }
+
   private async settings(definitions: readonly TopicDefinition[]): Promise<Map<string, ReadonlyMap<string, string>>> {
     const resources = definitions.map((definition) => ({
       type: ConfigResourceTypes.TOPIC,
       name: this.prefix + definition.name,
-      configNames: [...topicSettings(definition).keys()],
+      configNames: [...topicSettings(definition).keys(), in_sync[0]],
     }));
     const described = await this.patience.untilKnown(
       async () => (await this.client.controller()).describeConfigs({ resources }),
@@ -164,9 +191,8 @@ export class Topics {
   private countDiffers(name: string, found: number, wanted: number): string {
     return (
       `topic ${this.prefix}${name} has ${found} partitions and ${wanted} are asked for (ASSAY_KAFKA_PARTITIONS). ` +
-      `Keys would go to other partitions than before. To go on, set ASSAY_KAFKA_PARTITIONS=${found}. ` +
-      "To change it: stop the agents, wait until every stage has caught up (assay audit), stop all services, delete the topics " +
-      "(kafka-topics --delete) and the groups assay-* (kafka-consumer-groups --delete), start the services with the new count, start the agents."
+      `Keys would go to other partitions than before. To go on, set ASSAY_KAFKA_PARTITIONS=${found}; assay topics check says how to ` +
+      "change it, and which topic must be kept"
     );
   }
 }
@@ -174,12 +200,16 @@ export class Topics {
 /** Another service was faster. */
 const topic_exists = 36;
 const hour = 3_600_000;
+/** One broker may be away, and another one's disk be lost meanwhile, without losing what was appended. */
+const replicas_wanted = 3;
+const in_sync = ["min.insync.replicas", "2"] as const;
 
 /**
  * The settings that a topic is created with.
  *
  * Stages restore checkpoints by reading a compacted topic from its start, so these are compacted soon and in small segments. What stages
  * read and also compact (inventory) keeps what was superseded for a day: a block that is built again after a crash must meet the same records.
+ * Where a topic has three replicas or more, an append waits for two of them (min.insync.replicas), whatever the brokers' default.
  */
 export function topicSettings({ cleanup, retention_ms }: TopicDefinition): ReadonlyMap<string, string> {
   const settings: [string, string | number][] = [
@@ -211,7 +241,23 @@ function compareSettings(definition: TopicDefinition, found: ReadonlyMap<string,
       if (!same) differences.push({ what, wanted, found: is, fatal: true });
     } else if (what === "max.message.bytes") {
       if (Number(is) < Number(wanted)) differences.push({ what, wanted, found: is, fatal: true });
+    } else if (what === "min.compaction.lag.ms") {
+      differences.push({ what, wanted, found: is, fatal: Number(is) < Number(wanted) });
     } else differences.push({ what, wanted, found: is, fatal: what === "message.timestamp.type" });
   }
   return differences;
+}
+
+/** Told where there are brokers enough; the choice is the operator's. */
+function compareReplication(
+  { brokers, factor }: { readonly brokers: number; readonly factor: number },
+  found: ReadonlyMap<string, string>,
+): TopicCheck["differences"][number][] {
+  if (brokers < replicas_wanted) return [];
+  if (factor < replicas_wanted) {
+    return [{ what: "replication.factor", wanted: String(replicas_wanted), found: String(factor), fatal: false }];
+  }
+  const [what, wanted] = in_sync;
+  const is = found.get(what);
+  return is !== undefined && Number(is) < Number(wanted) ? [{ what, wanted, found: is, fatal: false }] : [];
 }
