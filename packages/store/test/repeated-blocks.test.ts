@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Store } from "../src/client";
 import type { Engine } from "../src/engine";
@@ -68,6 +68,13 @@ describe("a block with the same token", () => {
     );
   });
 
+  it("counts once also where thousands of others came in between", async () => {
+    await insertBoth();
+    await noteOthers(15_000);
+    for (let i = 0; i < 2; i += 1) await insertBoth();
+    expect(await sums()).toEqual({ rows: 2, hourly: 3, coverage: 1, covered: 3 });
+  });
+
   it("is neither lost nor doubled when the engine is killed while it is inserted", async () => {
     let inserting = true;
     let kills = 0;
@@ -121,6 +128,26 @@ async function restart(meanwhile: () => void): Promise<void> {
   meanwhile();
   engine = await engines.start({ directory });
   store = engines.connect(engine);
+}
+
+/** What so many inserts into each of the tables would note after the last one. */
+async function noteOthers(count: number): Promise<void> {
+  const parts = await store.query<{ path: string; part: string }>(
+    `SELECT path, name AS part FROM system.parts WHERE database = 'assay' AND active AND rows > 0
+    AND table IN ('finding_activity', 'finding_activity_hourly', 'coverage', 'coverage_hourly')`,
+  );
+  expect(parts.length).toBe(4);
+  await restart(() => {
+    for (const { path, part } of parts) {
+      const logs = join(dirname(path), "deduplication_logs");
+      const newest =
+        readdirSync(logs)
+          .sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
+          .at(-1) ?? "";
+      const lines = Array.from({ length: count }, (_, i) => `1\t${part}\t${String(i).padStart(32, "0")}\n`);
+      appendFileSync(join(logs, newest), lines.join(""));
+    }
+  });
 }
 
 /** Puts the folders of tables back to what a kill would have left: the last insert's part not in place, its token noted or not. */

@@ -72,10 +72,21 @@ describe("migrate", () => {
     await expect(migrate(other, { cluster: "c" })).rejects.toThrow("knows no cluster c (ASSAY_CLICKHOUSE_CLUSTER); it knows: ");
   });
 
+  it("gives every table that is written in blocks a window of 20,000 tokens", async () => {
+    const tables = await store.query<{ name: string; large: number }>(
+      `SELECT name, extract(create_table_query, 'non_replicated_deduplication_window = (\\d+)') = '20000' AS large FROM system.tables
+      WHERE database = 'assay' AND engine LIKE '%MergeTree' AND name != 'migrations' ORDER BY name`,
+    );
+    expect(tables.length).toBe(8);
+    expect(tables.filter(({ large }) => large === 0)).toEqual([]);
+  });
+
   it("tells who may not migrate whether that has been done", async () => {
     await expect(requireMigrated(store)).resolves.toBeUndefined();
     const empty = engines.connect(await engines.start());
-    await expect(requireMigrated(empty)).rejects.toThrow("lack 0001_tables.sql: migrate it first, as a user who may");
+    await expect(requireMigrated(empty)).rejects.toThrow(
+      "lack 0001_tables.sql, 0002_larger_deduplication_windows.sql: migrate it first, as a user who may",
+    );
   });
 
   it("refuses an edited migration, one out of order, and a store of a newer version", async () => {
@@ -87,7 +98,7 @@ describe("migrate", () => {
     writeFileSync(join(copy, "0009_gap.sql"), "SELECT 1");
     await expect(migrate(store, { directory: copy })).rejects.toThrow(/0009_gap.sql in .*: expected a file named 000\d_/);
     await expect(migrate(store, { directory: engines.directory() })).rejects.toThrow(
-      "was migrated to 0001_tables.sql by a newer version",
+      /was migrated to \d{4}_\w+\.sql by a newer version/,
     );
     await expect(migrate(store, { directory: join(copy, "none") })).rejects.toThrow("is missing");
   });
