@@ -16,6 +16,7 @@ import { tellSilence } from "./host-windows/silence";
 import { hostWindowState, type PartitionState } from "./host-windows/state";
 import { type CorrelatorMetrics, correlatorMetrics } from "./metrics";
 import type { CorrelatorSettings } from "./settings";
+import { stage_names } from "./stage-names";
 
 export interface CorrelatorParts {
   readonly log: Log;
@@ -36,8 +37,8 @@ export async function startCorrelator(settings: CorrelatorSettings, parts: Corre
     runStage(hostWindowStage(settings, parts, metrics), { log, codec, logger, now }),
     runStage(mergeStage(settings, parts, metrics), { log, codec, logger, now }),
   ] as const;
-  metrics.watch("host-windows", stages[0].status);
-  metrics.watch("application-windows", stages[1].status);
+  metrics.watch(stage_names.host_windows, stages[0].status);
+  metrics.watch(stage_names.application_windows, stages[1].status);
   await control.refresh();
   return {
     ready: () => ({ ready: true }),
@@ -71,12 +72,12 @@ function hostWindowStage(
   const { codec, control } = parts;
   const membership = membershipBy(control);
   return {
-    name: "host-windows",
+    name: stage_names.host_windows,
     input: topics.telemetry.name,
     state: hostWindowState,
     prepare: () => control.refresh(),
     reduce: (state, record, outputs) => reduceTelemetry(state, record, outputs, codec, membership, settings),
-    sink: logSink(parts.log, "host-windows", metrics),
+    sink: logSink(parts.log, stage_names.host_windows, metrics),
     tick: (state, now) => tellSilence(state, now, settings.silent_after_ms, codec),
     limits: limits(settings),
   };
@@ -88,11 +89,11 @@ function mergeStage(
   metrics: CorrelatorMetrics,
 ): Stage<MergeState, NewRecord> {
   return {
-    name: "application-windows",
+    name: stage_names.application_windows,
     input: topics.applicationPartials.name,
     state: mergeState,
     reduce: (state, record, outputs) => reducePartial(state, record, outputs, parts.codec),
-    sink: logSink(parts.log, "application-windows", metrics),
+    sink: logSink(parts.log, stage_names.application_windows, metrics),
     limits: limits(settings),
   };
 }

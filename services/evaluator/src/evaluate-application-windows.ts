@@ -21,6 +21,7 @@ import { deadLetter, readRecord } from "./read-record";
 import type { RuleSet, RuleSets } from "./rule-sets";
 import { adoptRules, endWithRules, noteRules } from "./rules-in-force";
 import { Sightings } from "./sightings";
+import { stage_names } from "./stage-names";
 
 /** A host in the application, or with an empty id the application itself. */
 export interface Resource {
@@ -57,7 +58,7 @@ export function evaluateApplicationWindows(
   around: { readonly sink: Sink<Output>; readonly limits: StageLimits; readonly prepare: () => Promise<void> },
 ): Stage<ApplicationWindowsState, Output> {
   return {
-    name: "evaluate-application-windows",
+    name: stage_names.application_windows,
     input: topics.applicationWindows.name,
     state: keyedForm<ApplicationEntry>(state_version),
     reduce(state, record, outputs) {

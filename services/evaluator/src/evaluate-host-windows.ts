@@ -17,6 +17,7 @@ import { type Output, row } from "./outputs";
 import { readRecord } from "./read-record";
 import { judgeFailures } from "./rule-failures";
 import { adoptRules, endWithRules, noteRules } from "./rules-in-force";
+import { stage_names } from "./stage-names";
 
 const state_version = 1;
 
@@ -25,7 +26,7 @@ export function evaluateHostWindows(
   around: { readonly sink: Sink<Output>; readonly limits: StageLimits; readonly prepare: () => Promise<void> },
 ): Stage<HostWindowsState, Output> {
   return {
-    name: "evaluate-host-windows",
+    name: stage_names.host_windows,
     input: topics.hostWindows.name,
     state: keyedForm<HostEntry>(state_version),
     reduce(state, record, outputs) {

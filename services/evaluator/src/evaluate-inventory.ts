@@ -24,6 +24,7 @@ import { deadLetter, readRecord } from "./read-record";
 import type { RuleSet, RuleSets } from "./rule-sets";
 import { adoptRules, noteRules } from "./rules-in-force";
 import { Sightings } from "./sightings";
+import { stage_names } from "./stage-names";
 
 /** A host's inventory, as it stands in a checkpoint. */
 export interface InventoryEntry {
@@ -51,7 +52,7 @@ export function evaluateInventory(
   around: { readonly sink: Sink<Output>; readonly limits: StageLimits; readonly prepare: () => Promise<void> },
 ): Stage<InventoryState, Output> {
   return {
-    name: "evaluate-inventory",
+    name: stage_names.inventory,
     input: topics.inventory.name,
     state: keyedForm<InventoryEntry>(state_version),
     reduce(state, record, outputs) {

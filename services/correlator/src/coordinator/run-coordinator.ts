@@ -14,6 +14,7 @@ import { topics } from "@assay/schemas/topics";
 import type { Log, LogRecord, Source } from "@assay/stream/log";
 import { waitForRoom } from "@assay/stream/wait-for-room";
 import { unexpected } from "../dead-letter";
+import { coordinator_group } from "../stage-names";
 import { decide } from "./decide";
 import { advance, type Evaluated, type LifeCycleSettings } from "./life-cycle";
 
@@ -39,7 +40,7 @@ export async function runCoordinator(
   logger: Logger,
 ): Promise<RunningCoordinator> {
   const source = await log.source({
-    group: "assay-coordinator",
+    group: coordinator_group,
     topics: [topics.commands.name],
     from: "earliest",
     batch_records_max: commands_per_batch_max,
