@@ -15,10 +15,17 @@ const limits = { events_max: 10_000, text_bytes_max: 65_536 };
 const hour_ms = 3_600_000;
 const now = Date.now();
 
+/** What was learnt from. */
+let learnt: (Buffer | null)[] = [];
+async function learn(records: readonly { readonly value: Buffer | null }[]): Promise<void> {
+  learnt.push(...records.map(({ value }) => value));
+}
+
 let directory: string;
 let log: EmbeddedLog;
 
 beforeEach(async () => {
+  learnt = [];
   directory = mkdtempSync(join(tmpdir(), "assay-letters-"));
   log = await openEmbeddedLog({ directory });
   await log.ensureTopics(allTopics);
@@ -73,7 +80,7 @@ async function given(letter: Partial<DeadLetter>): Promise<string> {
 async function ask<A extends LettersRequest["action"]>(
   request: Extract<LettersRequest, { action: A }>,
 ): Promise<Extract<LettersAnswer, { action: A }>> {
-  return (await perform(request, log, codec, now)) as Extract<LettersAnswer, { action: A }>;
+  return (await perform(request, { log, codec, learn }, now)) as Extract<LettersAnswer, { action: A }>;
 }
 const list = (filter = {}, letters_max = 50) => ask({ action: "list", filter, letters_max });
 const replay = (id: string) =>
@@ -139,6 +146,34 @@ test("a replay is noted: the list shows it, a second one is refused, and no audi
   expect(await readDeadLetters(log, codec)).toEqual(before);
 });
 
+test("the schema of what stood in the log is learnt before it is shown or judged; agents have the folder's", async () => {
+  const inLog = await given({ partition: 0, offset: 7, value: batch(1) });
+  const refused = await given({ value: batch(2) });
+  await ask({ action: "show", id: parseLetterId(inLog) ?? { partition: 0, offset: 0 } });
+  expect(learnt).toEqual([batch(1)]);
+  await replay(refused);
+  await replay(inLog);
+  expect(learnt).toEqual([batch(1), batch(1)]);
+});
+
+test("a replay that fails midway says how far it came, and the next one goes on from there", async () => {
+  for (const seq of [1, 2, 3]) await given({ value: batch(seq) });
+  const which = { filter: { reason: "unknown_schema" } };
+  let left = 2 * 2;
+  const append: EmbeddedLog["append"] = async (records) => {
+    if (left-- <= 0) throw new Error("brokers are away");
+    return log.append(records);
+  };
+  const request = { action: "replay", which, limits, really: true } as const;
+  const { partitions, read, bounds } = log;
+  const failing = { partitions: partitions.bind(log), read: read.bind(log), bounds: bounds.bind(log), append };
+  await expect(perform(request, { log: failing, codec, learn }, now)).rejects.toThrow(
+    "the replay failed after 2 letters: brokers are away. It can be run again: what was replayed is left then",
+  );
+  expect(await ask(request)).toMatchObject({ replayed: 1, not: 2 });
+  expect(await telemetry()).toHaveLength(3);
+});
+
 test("an audit counts what ingest refused and was replayed since apart", async () => {
   const id = await given({});
   await given({ value: batch(2) });
@@ -183,6 +218,7 @@ test("by filter they are counted first, and replayed only then", async () => {
 
 test("what an agent wrote can't act on the terminal", async () => {
   expect(visible("a\u001b[31mb\u202ec\n")).toBe("a\\u001b[31mb\\u202ec\\u000a");
+  expect(JSON.parse(`"${visible("\u{e0041}")}"`)).toBe("\u{e0041}");
   await given({ host_id: "h\u001b]0;x", detail: "\u001b[2J" });
   expect(letterTable((await list()).lines)).not.toContain("\u001b");
 });

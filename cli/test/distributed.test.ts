@@ -4,9 +4,11 @@ import { abortable } from "@assay/cli/distributed/abortable";
 import { awaitSetup } from "@assay/cli/distributed/await-setup";
 import { withDefaults } from "@assay/cli/distributed/defaults";
 import { kafkaOptions } from "@assay/cli/distributed/open-log";
+import { readDistributedSettings } from "@assay/cli/distributed/read-settings";
 import { kafkaRelations, kafkaSettings, onKafka } from "@assay/cli/distributed/settings";
 import { clickhouseRelations, serverLogin, storeOptions } from "@assay/cli/distributed/store-login";
 import { differenceLines } from "@assay/cli/distributed/topic-table";
+import { command_retry_wait_ms_max, forCommand } from "@assay/cli/distributed/with-servers";
 import { clickhouseSettings } from "@assay/cli/embedded/settings";
 import { run } from "@assay/cli/run";
 import { readSettings } from "@assay/runtime/settings";
@@ -70,7 +72,7 @@ test("a store's login has what TLS and a cluster need, and inserts into a cluste
   expect(login && storeOptions(login)).toMatchObject({ insert_quorum: "auto" });
   const plain = { ASSAY_CLICKHOUSE_URL: "http://c:8123", ASSAY_CLICKHOUSE_CA_FILE: "/ca.pem" };
   const refused = readSettings(clickhouseSettings, plain, clickhouseRelations);
-  expect(refused.ok ? [] : refused.problems).toEqual([expect.stringMatching(/is no https URL \(ASSAY_CLICKHOUSE_URL\)/)]);
+  expect(refused.ok ? [] : refused.problems).toEqual([expect.stringMatching(/, and ASSAY_CLICKHOUSE_URL is no https URL$/)]);
 });
 
 test("with Kafka windows are those of a fleet, unless they are set", () => {
@@ -101,6 +103,35 @@ test("problems of all settings are told before anything is connected", async () 
   expect(await run(["service", "correlator"], io)).toBe(1);
   expect(io.err()).toMatch(/3 settings are wrong/);
   expect(io.err()).toMatch(/ASSAY_KAFKA_BROKER is not a setting of Assay; did you mean ASSAY_KAFKA_BROKERS\?/);
+});
+
+test("commands that somebody waits for give up soon where the brokers are away, in a line", async () => {
+  const away = {
+    ...servers,
+    ASSAY_KAFKA_BROKERS: "127.0.0.1:1",
+    ASSAY_SCHEMA_REGISTRY_URL: "http://127.0.0.1:1",
+    ASSAY_KAFKA_RETRY_MS: "1000",
+  };
+  for (const [argv, message] of [
+    [["topics", "check"], /^assay: could not look at the topics: .*127\.0\.0\.1:1[^\n]*\n$/],
+    [["dead-letters", "list"], /^assay: could not look at dead letters: .*127\.0\.0\.1:1[^\n]*\n$/],
+  ] as const) {
+    const io = fakeIo(away);
+    expect(await run(argv, io)).toBe(1);
+    expect(io.err()).toMatch(message);
+  }
+  const read = kafka({});
+  expect(read.ok && forCommand(read.settings).retry_ms).toBe(command_retry_wait_ms_max);
+  const shorter = kafka({ ASSAY_KAFKA_RETRY_MS: "1000" });
+  expect(shorter.ok && forCommand(shorter.settings).retry_ms).toBe(1_000);
+});
+
+test("every command reads what a fleet has as defaults", () => {
+  const { env } = readDistributedSettings(servers, { command: "assay topics", store: false }, {});
+  expect(env).toMatchObject({ ASSAY_WINDOW_MS: "60000", ASSAY_LATENESS_MS: "30000" });
+  // A lateness that is right for the windows of a fleet, and not for those of one machine.
+  const longer = { ...servers, ASSAY_LATENESS_MS: "20000" };
+  expect(() => readDistributedSettings(longer, { command: "assay topics", store: false }, {})).not.toThrow();
 });
 
 test("without Kafka the table of topics is that of the embedded log", async () => {

@@ -3,13 +3,10 @@
  * is started for as long as it takes, or the server that they name.
  */
 import { join } from "node:path";
-import { createLogger, type Logger } from "@assay/runtime/logger";
-import { Codec, folderIds } from "@assay/schemas/codec";
+import { createLogger } from "@assay/runtime/logger";
 import { connectStore } from "@assay/store/client";
 import { migrate } from "@assay/store/migrate";
-import { openEmbeddedLog } from "@assay/stream/embedded-log";
-import { type OpenLog, openLog } from "../distributed/open-log";
-import { onKafka } from "../distributed/settings";
+import { openOwnLog, planLog } from "../distributed/open-log";
 import { storeOptions } from "../distributed/store-login";
 import { openStore } from "../embedded/open-store";
 import { type AuditSettings, runAudit } from "./run-audit";
@@ -22,7 +19,7 @@ export interface AuditOrder extends AuditSettings {
 
 export async function auditDirectory(order: AuditOrder): Promise<AuditReport> {
   const logger = createLogger({ service: "audit", level: "error" });
-  const { log, codec, close } = await openOwn(order.directory, logger);
+  const { log, codec, close } = await openOwnLog(planLog(process.env, join(order.directory, "log")), "assay-audit", logger);
   const opened = await openStore(order.directory, process.env, logger);
   const { cluster } = opened.login;
   const store = connectStore(storeOptions(opened.login));
@@ -34,10 +31,4 @@ export async function auditDirectory(order: AuditOrder): Promise<AuditReport> {
     await opened.stop();
     await close();
   }
-}
-
-async function openOwn(directory: string, logger: Logger): Promise<Pick<OpenLog, "log" | "codec" | "close">> {
-  if (onKafka(process.env)) return openLog({ kind: "kafka" }, process.env, "assay-audit", logger);
-  const log = await openEmbeddedLog({ directory: join(directory, "log"), logger });
-  return { log, codec: new Codec(folderIds()), close: () => log.close() };
 }

@@ -16,11 +16,13 @@ import { openExisting } from "../distributed/open-log";
 import { readDistributedSettings } from "../distributed/read-settings";
 import { onKafka } from "../distributed/settings";
 import { storeOptions } from "../distributed/store-login";
+import { command_retry_wait_ms_max, forCommand, withServers } from "../distributed/with-servers";
 import { orderAtRest, requireAtRest } from "../embedded/at-rest";
 import { auditScript } from "../embedded/code-paths";
 import { type DataDirectory, dataDirectory } from "../embedded/data-directory";
 import { readWindows, type Windows } from "../embedded/windows-file";
 import { exitCodes, type Io, UserError } from "../io";
+import { settingsError } from "../settings-error";
 
 export async function audit(options: { readonly data?: string; readonly format: "table" | "json" }, given: Io): Promise<number> {
   const io = { ...given, env: withDefaults(given.env) };
@@ -34,24 +36,22 @@ export async function audit(options: { readonly data?: string; readonly format: 
 
 async function auditServers(io: Io): Promise<AuditReport> {
   const { kafka, store: login } = readDistributedSettings(io.env, { command: "assay audit", store: true }, {});
-  if (login === undefined) throw new UserError("ASSAY_CLICKHOUSE_URL is not set");
-  const logger = createLogger({ service: "audit", level: "error" });
-  const store = connectStore(storeOptions(login));
-  try {
-    await requireMigrated(store);
-    const opened = await openExisting(kafka, "assay-audit", logger);
+  const logger = createLogger({ service: "audit", level: "warn" });
+  return withServers("audit", async () => {
+    const store = connectStore({ ...storeOptions(login), retry_wait_ms: command_retry_wait_ms_max });
     try {
-      const now = Date.now();
-      return await runAudit(opened.log, store, opened.codec, await windowsOfStore(store, io, now), now);
+      await requireMigrated(store);
+      const opened = await openExisting(forCommand(kafka), "assay-audit", logger);
+      try {
+        const now = Date.now();
+        return await runAudit(opened.log, store, opened.codec, await windowsOfStore(store, io, now), now);
+      } finally {
+        await opened.close();
+      }
     } finally {
-      await opened.close();
+      await store.close();
     }
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    throw new UserError(`could not audit: ${(error as Error).message}`);
-  } finally {
-    await store.close();
-  }
+  });
 }
 
 /** The length is the data's; the lateness must be set here as it is for the correlator. */
@@ -74,6 +74,6 @@ async function auditDirectory(data: DataDirectory, io: Io): Promise<AuditReport>
 
 function windowSettings(io: Io): Windows {
   const read = readSettings(correlatorSettings, io.env, correlatorRelations);
-  if (!read.ok) throw new UserError(read.problems.join("; "));
+  if (!read.ok) throw settingsError(read.problems);
   return read.settings;
 }

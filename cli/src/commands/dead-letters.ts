@@ -12,13 +12,15 @@ import { type LettersAnswer, type LettersRequest, perform } from "../dead-letter
 import type { LettersOrder } from "../dead-letters/perform-in-directory";
 import { letterTable, visible } from "../dead-letters/show";
 import { openExisting } from "../distributed/open-log";
-import { readDistributedSettings, settingsError } from "../distributed/read-settings";
+import { readDistributedSettings } from "../distributed/read-settings";
 import { onKafka } from "../distributed/settings";
+import { forCommand, withServers } from "../distributed/with-servers";
 import { orderAtRest, requireAtRest } from "../embedded/at-rest";
 import { deadLettersScript } from "../embedded/code-paths";
 import { dataDirectory } from "../embedded/data-directory";
 import { exitCodes, type Io, UserError } from "../io";
 import { formatCount } from "../report/columns";
+import { settingsError } from "../settings-error";
 
 interface Common {
   readonly data?: string;
@@ -119,12 +121,15 @@ async function ask(request: LettersRequest, { data: directory }: Common, io: Io)
   }
   if (directory !== undefined) throw new UserError("--data is for the embedded log, and ASSAY_KAFKA_BROKERS names Kafka");
   const { kafka } = readDistributedSettings(io.env, { command: "assay dead-letters", store: false }, {});
-  const opened = await openExisting(kafka, "assay-dead-letters", createLogger({ service: "dead-letters", level: "error" }));
-  try {
-    return await perform(request, opened.log, opened.codec, Date.now());
-  } finally {
-    await opened.close();
-  }
+  return withServers(request.action === "replay" ? "replay dead letters" : "look at dead letters", async () => {
+    const logger = createLogger({ service: "dead-letters", level: "warn" });
+    const opened = await openExisting(forCommand(kafka), "assay-dead-letters", logger);
+    try {
+      return await perform(request, opened, Date.now());
+    } finally {
+      await opened.close();
+    }
+  });
 }
 
 /** As ingest has them here: what it would refuse isn't replayed. */

@@ -2,6 +2,7 @@
 import { ingestSettings } from "@assay/ingest/settings";
 import { createLogger } from "@assay/runtime/logger";
 import { formatDuration } from "../arguments";
+import { abortable } from "../distributed/abortable";
 import { readDistributedSettings } from "../distributed/read-settings";
 import { setUp } from "../distributed/set-up";
 import { setupSettings } from "../distributed/settings";
@@ -24,16 +25,15 @@ export async function setup(options: SetupArguments, io: Io): Promise<number> {
     { command: "assay setup", store: true },
     { ...setupSettings, rules_directory: embeddedSettings.rules_directory, enrol_secret: ingestSettings.enrol_secret },
   );
-  if (store === undefined) throw new UserError("ASSAY_CLICKHOUSE_URL is not set");
   const { packages } = await rulePackages(own.rules_directory ?? rulesDirectory);
   const ctrlC = interrupt(
     io,
-    () => io.stderr.write("interrupted: the setup ends after the step in hand, and can be run again\n"),
+    () => io.stderr.write("interrupted: the setup ends, and can be run again; servers may still do what they were asked for\n"),
     () => process.exit(exitCodes.interrupted),
   );
   const wait_ms = options.wait ?? setup_wait_default_ms;
   try {
-    const { unanswered } = await setUp(
+    const setting_up = setUp(
       { kafka, store, packages, api_key: own.api_key, enrol_secret: own.enrol_secret, wait_ms },
       {
         logger: createLogger({ service: "setup", level: "warn" }),
@@ -41,6 +41,8 @@ export async function setup(options: SetupArguments, io: Io): Promise<number> {
         signal: ctrlC.signal,
       },
     );
+    // What waits for servers is left to itself, and ends with the process.
+    const { unanswered } = await abortable(setting_up, ctrlC.signal, async () => undefined);
     if (unanswered === 0) {
       io.stdout.write("Assay is set up.\n");
       return exitCodes.ok;

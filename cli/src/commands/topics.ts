@@ -7,6 +7,7 @@ import { openTopics } from "../distributed/open-log";
 import { readDistributedSettings } from "../distributed/read-settings";
 import { type KafkaSettings, onKafka } from "../distributed/settings";
 import { differenceLines, type TopicRow, topicTable } from "../distributed/topic-table";
+import { forCommand, withServers } from "../distributed/with-servers";
 import { exitCodes, type Io, UserError } from "../io";
 
 export const topicActions = ["show", "create", "check"] as const;
@@ -39,21 +40,24 @@ export async function topics(action: TopicAction, options: TopicsArguments, io: 
   if (action === "show" || options.format === "json") print(rows, options, io);
   if (options.format === "table") {
     if (action === "show" && lines.length > 0) io.stdout.write("\n");
-    io.stdout.write(lines.length > 0 ? `${lines.join("\n")}\n` : action === "show" ? "" : "The topics are as they should be.\n");
+    if (lines.length > 0) io.stdout.write(`${lines.join("\n")}\n`);
+    else if (action !== "show") io.stdout.write("The topics are as they should be.\n");
   }
   return lines.length === 0 ? exitCodes.ok : exitCodes.failed;
 }
 
 async function askBroker(action: TopicAction, kafka: KafkaSettings): Promise<readonly TopicCheck[]> {
-  const log = await openTopics(kafka, "assay-topics", createLogger({ service: "topics", level: "error" }));
-  try {
-    const before = await log.checkTopics(allTopics);
-    if (action !== "create" || before.some((check) => check.differences.some((d) => d.fatal))) return before;
-    await log.ensureTopics(allTopics);
-    return await log.checkTopics(allTopics);
-  } finally {
-    await log.close();
-  }
+  return withServers(action === "create" ? "make the topics" : "look at the topics", async () => {
+    const log = await openTopics(forCommand(kafka), "assay-topics", createLogger({ service: "topics", level: "warn" }));
+    try {
+      const before = await log.checkTopics(allTopics);
+      if (action !== "create" || before.some((check) => check.differences.some((d) => d.fatal))) return before;
+      await log.ensureTopics(allTopics);
+      return await log.checkTopics(allTopics);
+    } finally {
+      await log.close();
+    }
+  });
 }
 
 function row(definition: TopicDefinition, keyed_partitions: number, check: TopicCheck | undefined): TopicRow {

@@ -1,8 +1,7 @@
 /** On the embedded log of a data directory at rest. */
 import { join } from "node:path";
 import { createLogger } from "@assay/runtime/logger";
-import { Codec, folderIds } from "@assay/schemas/codec";
-import { openEmbeddedLog } from "@assay/stream/embedded-log";
+import { openOwnLog } from "../distributed/open-log";
 import { type LettersAnswer, type LettersRequest, perform } from "./perform";
 
 export interface LettersOrder {
@@ -13,10 +12,10 @@ export interface LettersOrder {
 
 export async function performInDirectory({ directory, request }: LettersOrder): Promise<LettersAnswer> {
   const logger = createLogger({ service: "dead-letters", level: "error" });
-  const log = await openEmbeddedLog({ directory: join(directory, "log"), logger });
+  const opened = await openOwnLog({ kind: "embedded", directory: join(directory, "log") }, "assay-dead-letters", logger);
   try {
-    return await perform(request, log, new Codec(folderIds()), Date.now());
+    return await perform(request, opened, Date.now());
   } finally {
-    await log.close();
+    await opened.close();
   }
 }

@@ -1,6 +1,8 @@
 /** What `assay dead-letters` asks of a log, and its answer: plain data, since the embedded log is opened by another process. */
 import type { Codec } from "@assay/schemas/codec";
 import type { Log } from "@assay/stream/log";
+import type { OpenLog } from "../distributed/open-log";
+import { UserError } from "../io";
 import type { LetterFilter, LetterId, StandingLetter } from "./letter";
 import { findLetter, findLetters, type LetterLog, replayedLetters, standingLetters } from "./read-letters";
 import { type IngestLimits, judge } from "./replay";
@@ -38,24 +40,32 @@ export type LettersAnswer =
 
 const reasons_max = 100;
 
-export async function perform(
-  request: LettersRequest,
-  log: LetterLog & Pick<Log, "append">,
-  codec: Codec,
-  now: number,
-): Promise<LettersAnswer> {
+export interface LettersPlace extends Pick<OpenLog, "codec" | "learn"> {
+  readonly log: LetterLog & Pick<Log, "append">;
+}
+
+/** Rejects with UserError where a replay fails midway. */
+export async function perform(request: LettersRequest, place: LettersPlace, now: number): Promise<LettersAnswer> {
+  const { log, codec } = place;
   switch (request.action) {
     case "list": {
-      const { letters, total } = await findLetters(log, codec, request.filter, request.letters_max);
-      return { action: "list", lines: letters.map(letterLine), total };
+      const { lines, total } = await findLetters(log, codec, request.filter, request.letters_max);
+      return { action: "list", lines, total };
     }
     case "show": {
       const found = await findLetter(log, codec, request.id);
-      return { action: "show", ...(found ? { found: shown(found, codec) } : {}) };
+      if (!found) return { action: "show" };
+      await learnContent(place, found);
+      return { action: "show", found: shown(found, codec) };
     }
     case "replay":
-      return replay(request, log, codec, now);
+      return replay(request, place, now);
   }
+}
+
+/** What stood in the log has a schema of the log's ids, which stands in the letter and not before it. */
+async function learnContent({ learn }: LettersPlace, { letter }: StandingLetter): Promise<void> {
+  if (letter.offset >= 0) await learn([{ value: letter.value }]);
 }
 
 function shown(found: StandingLetter, codec: Codec) {
@@ -72,23 +82,33 @@ function shown(found: StandingLetter, codec: Codec) {
 
 async function replay(
   { which, limits, really }: Extract<LettersRequest, { action: "replay" }>,
-  log: LetterLog & Pick<Log, "append">,
-  codec: Codec,
+  place: LettersPlace,
   now: number,
 ): Promise<LettersAnswer> {
+  const { log, codec } = place;
   const reasons: { id: string; not: string }[] = [];
   let replayed = 0;
   let not = 0;
-  for await (const found of meant(which, log, codec)) {
-    const judged = judge(found, codec, limits, now);
-    if ("not" in judged) {
-      not++;
-      if (reasons.length < reasons_max) reasons.push({ id: found.id, not: judged.not });
-      continue;
+  try {
+    for await (const found of meant(which, log, codec)) {
+      await learnContent(place, found);
+      const judged = judge(found, codec, limits, now);
+      if ("not" in judged) {
+        not++;
+        if (reasons.length < reasons_max) reasons.push({ id: found.id, not: judged.not });
+        continue;
+      }
+      // The record, then its mark: where the mark is lost, a second replay is a repeat like any other.
+      if (really) for (const record of judged.records) await log.append([record]);
+      replayed++;
     }
-    // The record, then its mark: where the mark is lost, a second replay is a repeat like any other.
-    if (really) for (const record of judged.records) await log.append([record]);
-    replayed++;
+  } catch (error) {
+    if (!really) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(
+      `the replay failed after ${replayed} ${replayed === 1 ? "letter" : "letters"}: ${why}. It can be run again: what was replayed is left then`,
+      { cause: error },
+    );
   }
   return { action: "replay", replayed, not, reasons };
 }

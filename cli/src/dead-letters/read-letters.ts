@@ -7,21 +7,22 @@ import { topics } from "@assay/schemas/topics";
 import type { Log } from "@assay/stream/log";
 import { isMeant, type LetterFilter, type LetterId, type StandingLetter } from "./letter";
 import { replayedLetter } from "./replay-mark";
+import { type LetterLine, letterLine } from "./show";
 
 export type LetterLog = Pick<Log, "partitions" | "read" | "bounds">;
 
 export interface FoundLetters {
   /** The newest, oldest first. */
-  readonly letters: readonly StandingLetter[];
+  readonly lines: readonly LetterLine[];
   /** How many there are in all. */
   readonly total: number;
 }
 
 const read_records_max = 100;
-/** Letters are sorted out of memory's way once this many more than asked for are held. */
-const spare_letters_max = 1_000;
+/** Lines are sorted out of memory's way once this many more than asked for are held. */
+const spare_lines_max = 1_000;
 
-/** Holds about letters_max letters, however many there are. */
+/** Holds about letters_max lines, and no letter's bytes, however many there are. */
 export async function findLetters(
   log: LetterLog,
   codec: Codec,
@@ -29,15 +30,15 @@ export async function findLetters(
   letters_max: number,
 ): Promise<FoundLetters> {
   const replayed = await replayedLetters(log, codec);
-  let kept: StandingLetter[] = [];
+  let kept: { readonly at: number; readonly line: LetterLine }[] = [];
   let total = 0;
-  const newest = () => kept.sort((a, b) => a.letter.at - b.letter.at).slice(-letters_max);
+  const newest = () => kept.sort((a, b) => a.at - b.at).slice(-letters_max);
   for await (const found of standingLetters(log, codec, replayed, filter)) {
     total++;
-    kept.push(found);
-    if (kept.length >= letters_max + spare_letters_max) kept = newest();
+    kept.push({ at: found.letter.at, line: letterLine(found) });
+    if (kept.length >= letters_max + spare_lines_max) kept = newest();
   }
-  return { letters: newest(), total };
+  return { lines: newest().map(({ line }) => line), total };
 }
 
 /** Undefined where none stands there. */

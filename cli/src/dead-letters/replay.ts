@@ -47,10 +47,10 @@ export function judge(found: StandingLetter, codec: Codec, limits: IngestLimits,
   return { records: [{ ...record, ...(keeps_time ? { timestamp: letter.record_timestamp } : {}) }, mark] };
 }
 
-type Record = NewRecord | { readonly not: string };
+type Replayable = NewRecord | { readonly not: string };
 
 /** It never reached the log: it goes through ingest's own checks, under the credential that brought it. */
-function refusedByIngest({ topic, host_id, value }: StandingLetter["letter"], codec: Codec, limits: IngestLimits): Record {
+function refusedByIngest({ topic, host_id, value }: StandingLetter["letter"], codec: Codec, limits: IngestLimits): Replayable {
   const parser = new RecordParser(codec, limits);
   const wire = value ?? Buffer.alloc(0);
   const isTelemetry = topic === topics.telemetry.name;
@@ -64,7 +64,7 @@ function refusedByIngest({ topic, host_id, value }: StandingLetter["letter"], co
 }
 
 /** It goes where it was, so that it stands in order with what else has its key. */
-function takenFromLog(letter: StandingLetter["letter"], codec: Codec, schemas: readonly string[]): Record {
+function takenFromLog(letter: StandingLetter["letter"], codec: Codec, schemas: readonly string[]): Replayable {
   const { topic, partition, key, value } = letter;
   const decoded = codec.decode(value ?? Buffer.alloc(0));
   if (decoded.name === "undecodable") return { not: `${decoded.reason}, ${decoded.detail}` };

@@ -116,8 +116,11 @@ function visibleLines(text: string): string {
   return text.split("\n").map(visible).join("\n");
 }
 
+/** By UTF-16 unit, as JSON and JavaScript read it. */
 function escaped(character: string): string {
-  return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
+  return Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`).join(
+    "",
+  );
 }
 
 /** Undefined where its bytes were not kept. What ingest refused has the ids of agents, which are the schemas folder's. */

@@ -25,11 +25,14 @@ export async function awaitSetup({ log, store, wait_ms, signal, onMissing }: Set
   const until = Date.now() + wait_ms;
   for (;;) {
     signal.throwIfAborted();
-    const missing = missingTopics(await log.checkTopics(allTopics)) ?? (store && (await missingTables(store)));
+    const without = missingTopics(await log.checkTopics(allTopics));
+    const missing = without ?? (store && (await missingTables(store)));
     if (missing === undefined) return;
     onMissing(missing);
     if (Date.now() + poll_wait_ms > until) {
-      throw new Error(`${missing}, and nothing changed within ${wait_ms} ms (ASSAY_SETUP_WAIT_MS): run assay setup`);
+      // Of tables the store says so itself.
+      const advice = without === undefined ? "" : ": run assay setup";
+      throw new Error(`${missing}; nothing changed within ${wait_ms} ms (ASSAY_SETUP_WAIT_MS)${advice}`);
     }
     await sleep(poll_wait_ms, undefined, { signal });
   }

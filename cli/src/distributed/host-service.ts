@@ -57,7 +57,7 @@ export async function hostService(plan: HostedServicePlan, logger: Logger, signa
     signal.throwIfAborted();
     const hosted: ThreadPlan = {
       service: name,
-      log: { kind: "kafka" },
+      log: { kind: "kafka", settings: kafka },
       env,
       ...(plan.store === undefined ? {} : { store: plan.store }),
     };

@@ -7,36 +7,71 @@ import type { Readiness } from "@assay/runtime/service";
 import { type Environment, readSettings } from "@assay/runtime/settings";
 import { Codec, folderIds } from "@assay/schemas/codec";
 import { allTopics } from "@assay/schemas/topics";
-import { attachEmbeddedLog } from "@assay/stream/embedded-log";
+import { attachEmbeddedLog, type EmbeddedLog, type EmbeddedLogOptions, openEmbeddedLog } from "@assay/stream/embedded-log";
 import type { KafkaLog, KafkaLogOptions } from "@assay/stream/kafka-log";
-import type { Log } from "@assay/stream/log";
+import type { Log, LogRecord } from "@assay/stream/log";
 import type { SchemaRegistryOptions } from "@assay/stream/schema-registry";
 import { UserError } from "../io";
 import { missingTopics } from "./await-setup";
-import { type KafkaSettings, kafkaRelations, kafkaSettings } from "./settings";
+import { type KafkaSettings, kafkaRelations, kafkaSettings, onKafka } from "./settings";
 import { pemFile } from "./store-login";
 
 /** Plain data, so that it may cross threads. The directory is that of the embedded log, which this process owns. */
-export type LogPlan = { readonly kind: "embedded"; readonly directory: string } | { readonly kind: "kafka" };
+export type LogPlan =
+  | { readonly kind: "embedded"; readonly directory: string }
+  | { readonly kind: "kafka"; readonly settings: KafkaSettings };
+
+export function planLog(env: Environment, directory: string): LogPlan {
+  return onKafka(env) ? { kind: "kafka", settings: readKafkaSettings(env) } : { kind: "embedded", directory };
+}
 
 export interface OpenLog<L extends Log = Log> {
   readonly log: L;
   readonly codec: Codec;
+  /** The codec knows these records' schemas afterwards; of records that the log hands out it does anyway. */
+  learn(records: readonly Pick<LogRecord, "value">[]): Promise<void>;
   ready(): Readiness;
   /** Once, after everything that uses it. */
   close(): Promise<void>;
 }
 
 /** client_id tells this one from the brokers' other clients. Rejects where the world stays away past its retries. */
-export async function openLog(plan: LogPlan, env: Environment, client_id: string, logger: Logger): Promise<OpenLog> {
-  if (plan.kind === "kafka") {
-    const opened = await openKafka(readKafkaSettings(env), client_id, logger);
+export async function openLog(plan: LogPlan, client_id: string, logger: Logger): Promise<OpenLog> {
+  if (plan.kind === "kafka") return openWithTopics(plan.settings, client_id, logger);
+  return embedded(await attachEmbeddedLog({ directory: plan.directory }));
+}
+
+/** As openLog, for the process that owns the embedded log. */
+export async function openOwnLog(
+  plan: LogPlan,
+  client_id: string,
+  logger: Logger,
+  limits: Pick<EmbeddedLogOptions, "max_bytes" | "owner_wait_ms"> = {},
+): Promise<OpenLog> {
+  if (plan.kind === "kafka") return openWithTopics(plan.settings, client_id, logger);
+  return embedded(await openEmbeddedLog({ directory: plan.directory, logger, ...limits }));
+}
+
+function embedded(log: EmbeddedLog): OpenLog {
+  return {
+    log,
+    codec: new Codec(folderIds()),
+    learn: async () => undefined,
+    ready: () => ({ ready: true }),
+    close: () => log.close(),
+  };
+}
+
+async function openWithTopics(settings: KafkaSettings, client_id: string, logger: Logger): Promise<OpenLog> {
+  const opened = await openKafka(settings, client_id, logger);
+  try {
     // They are there (await-setup.ts, host-services.ts); this has the log know them.
     await opened.log.ensureTopics(allTopics);
     return opened;
+  } catch (error) {
+    await opened.close();
+    throw error;
   }
-  const log = await attachEmbeddedLog({ directory: plan.directory });
-  return { log, codec: new Codec(folderIds()), ready: () => ({ ready: true }), close: () => log.close() };
 }
 
 export async function openKafka(settings: KafkaSettings, client_id: string, logger: Logger): Promise<OpenLog<KafkaLog>> {
@@ -47,10 +82,11 @@ export async function openKafka(settings: KafkaSettings, client_id: string, logg
     return {
       log,
       codec: new Codec(ids),
+      learn: (records) => ids.learn(records),
       ready: () => log.ready(),
+      // Together: a read that waits for the registry ends with that.
       async close() {
-        await log.close();
-        await ids.close();
+        await Promise.all([log.close(), ids.close()]);
       },
     };
   } catch (error) {

@@ -1,8 +1,9 @@
 /** The settings of a command that needs Kafka: all problems are told at once, before anything is connected. */
-import { type Definitions, type Environment, type Relation, readSettings, type SettingsOf } from "@assay/runtime/settings";
+import { type Definitions, type Environment, readSettings, type SettingsOf } from "@assay/runtime/settings";
 import { clickhouseSettings } from "../embedded/settings";
 import { settingsProblems } from "../embedded/settings-groups";
-import { UserError } from "../io";
+import { settingsError } from "../settings-error";
+import { withDefaults } from "./defaults";
 import { type KafkaSettings, kafkaRelations, kafkaSettings } from "./settings";
 import { clickhouseRelations, type StoreLogin, serverLogin } from "./store-login";
 
@@ -13,6 +14,8 @@ export interface Needs {
 }
 
 export interface DistributedSettings<D extends Definitions> {
+  /** With what a fleet on Kafka has as defaults. */
+  readonly env: Environment;
   readonly own: SettingsOf<D>;
   readonly kafka: KafkaSettings;
   /** Undefined where it isn't needed and not set. */
@@ -21,13 +24,19 @@ export interface DistributedSettings<D extends Definitions> {
 
 /** own: what the command reads besides. Throws UserError. */
 export function readDistributedSettings<D extends Definitions>(
-  env: Environment,
+  given: Environment,
+  needs: Needs & { readonly store: true },
+  own: D,
+): DistributedSettings<D> & { readonly store: StoreLogin };
+export function readDistributedSettings<D extends Definitions>(given: Environment, needs: Needs, own: D): DistributedSettings<D>;
+export function readDistributedSettings<D extends Definitions>(
+  given: Environment,
   { command, store }: Needs,
   own: D,
-  relations: readonly Relation<D>[] = [],
 ): DistributedSettings<D> {
+  const env = withDefaults(given);
   const problems: string[] = [];
-  const mine = readSettings(own, env, relations);
+  const mine = readSettings(own, env);
   const kafka = readSettings(kafkaSettings, env, kafkaRelations);
   const clickhouse = readSettings(clickhouseSettings, env, clickhouseRelations);
   if (kafka.ok && kafka.settings.brokers === "")
@@ -40,11 +49,6 @@ export function readDistributedSettings<D extends Definitions>(
   if (!mine.ok) problems.push(...mine.problems);
   const all = [...new Set(problems)];
   if (mine.ok && kafka.ok && clickhouse.ok && all.length === 0)
-    return { own: mine.settings, kafka: kafka.settings, store: serverLogin(clickhouse.settings) };
+    return { env, own: mine.settings, kafka: kafka.settings, store: serverLogin(clickhouse.settings) };
   throw settingsError(all);
-}
-
-export function settingsError(problems: readonly string[]): UserError {
-  const many = problems.length === 1 ? "a setting is" : `${problems.length} settings are`;
-  return new UserError(`${many} wrong:\n  ${problems.join("\n  ")}`);
 }

@@ -62,7 +62,7 @@ export const clickhouseRelations: readonly Relation<typeof clickhouseSettings>[]
     between: ["url", "ca_file", "certificate_file", "key_file"],
     problem: (s) =>
       s.url?.startsWith("http:") && (s.ca_file ?? s.certificate_file ?? s.key_file) !== undefined
-        ? `files for TLS with ClickHouse are named (ASSAY_CLICKHOUSE_CA_FILE, ASSAY_CLICKHOUSE_CERT_FILE, ASSAY_CLICKHOUSE_KEY_FILE), and ${s.url} is no https URL (ASSAY_CLICKHOUSE_URL)`
+        ? `files for TLS with ClickHouse are named (ASSAY_CLICKHOUSE_CA_FILE, ASSAY_CLICKHOUSE_CERT_FILE, ASSAY_CLICKHOUSE_KEY_FILE), and ASSAY_CLICKHOUSE_URL is no https URL`
         : undefined,
   },
   {

@@ -11,14 +11,12 @@ import { ControlView } from "@assay/control/follow";
 import { startAdminServer } from "@assay/runtime/admin-server";
 import { createLogger, type Logger } from "@assay/runtime/logger";
 import { createMetrics, mergeMetrics } from "@assay/runtime/metrics";
-import { Codec, folderIds } from "@assay/schemas/codec";
 import { allTopics } from "@assay/schemas/topics";
 import { connectStore } from "@assay/store/client";
 import { DiskFullError } from "@assay/store/disk-full";
 import { migrate } from "@assay/store/migrate";
-import { openEmbeddedLog } from "@assay/stream/embedded-log";
-import { type LogPlan, type OpenLog, openLog } from "../distributed/open-log";
-import { onKafka } from "../distributed/settings";
+import { assayEnvironment } from "../assay-environment";
+import { openOwnLog, planLog } from "../distributed/open-log";
 import { storeOptions } from "../distributed/store-login";
 import { bootstrap } from "./bootstrap";
 import { isDiskFull } from "./disk-full";
@@ -99,8 +97,9 @@ function watchSupervisor(hosted: NodeJS.Process): Supervisor {
 /** Rejects when it can't go on. What it has started stands in undo, to be done in that order. */
 async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromServices) => void, undo: Undo): Promise<never> {
   tell({ type: "doing", what: "opening the log and the store" });
-  const log_plan = logPlan(plan);
-  const { log, codec, close, ready } = await openOwnLog(log_plan, plan, logger);
+  const log_plan = planLog(process.env, join(plan.directory, "log"));
+  const own = { max_bytes: plan.log_bytes_max, owner_wait_ms: log_owner_wait_ms };
+  const { log, codec, close, ready } = await openOwnLog(log_plan, "assay-services", logger, own);
   undo.unshift(close);
   await log.ensureTopics(allTopics);
   const opened = await openStore(plan.directory, process.env, logger);
@@ -160,21 +159,6 @@ async function start(plan: ServicesPlan, logger: Logger, tell: (message: FromSer
   throw new Error("the engine ended");
 }
 
-function logPlan({ directory }: ServicesPlan): LogPlan {
-  return onKafka(process.env) ? { kind: "kafka" } : { kind: "embedded", directory: join(directory, "log") };
-}
-
-async function openOwnLog(log_plan: LogPlan, plan: ServicesPlan, logger: Logger): Promise<OpenLog> {
-  if (log_plan.kind === "kafka") return openLog(log_plan, process.env, "assay-services", logger);
-  const log = await openEmbeddedLog({
-    directory: log_plan.directory,
-    max_bytes: plan.log_bytes_max,
-    owner_wait_ms: log_owner_wait_ms,
-    logger,
-  });
-  return { log, codec: new Codec(folderIds()), ready: () => ({ ready: true }), close: () => log.close() };
-}
-
 /** Tells when the engine begins and ceases to wait for room. Returns how to end that. */
 function tellWithoutRoom(opened: OpenStore, tell: (message: FromServices) => void): () => Promise<void> {
   let told: string | undefined;
@@ -189,12 +173,8 @@ function tellWithoutRoom(opened: OpenStore, tell: (message: FromServices) => voi
 
 /** The settings that this start decides on go before those of the environment. */
 function threadEnv(plan: ServicesPlan, ports: ServicesPlan["ports"]): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries(process.env)) {
-    if (name.startsWith("ASSAY_") && value !== undefined) env[name] = value;
-  }
   return {
-    ...env,
+    ...assayEnvironment(process.env),
     ASSAY_REPORT_API_PORT: String(ports.report_api),
     ASSAY_INGEST_PORT: String(ports.ingest),
     ASSAY_ENROL_SECRET: plan.enrolment_secret,

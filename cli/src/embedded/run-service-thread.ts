@@ -26,7 +26,7 @@ export async function runServiceThread(port: MessagePort, plan: ThreadPlan): Pro
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   try {
-    const opened = await openLog(plan.log, plan.env, `assay-${plan.service}`, logger);
+    const opened = await openLog(plan.log, `assay-${plan.service}`, logger);
     const { log, codec } = opened;
     const control = await ControlView.open(log, codec);
     const started = await startService(plan, { log, codec, control, logger, metrics });

@@ -26,6 +26,7 @@ export class ServiceThread {
   private worker: Worker | undefined;
   private up = false;
   private stopping = false;
+  private stopped: Promise<void> | undefined;
   private lastFailure = "it is starting";
   private nextRequest = 1;
 
@@ -105,8 +106,12 @@ export class ServiceThread {
   /** Lets it finish its work in hand, for at most stop_wait_ms. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const { worker } = this;
-    if (!worker) return;
+    // A second stop would find the service in the midst of the first.
+    if (this.worker) this.stopped ??= this.end(this.worker);
+    await this.stopped;
+  }
+
+  private async end(worker: Worker): Promise<void> {
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     worker.postMessage({ tag: "stop" } satisfies ToThread);
     const late = setTimeout(() => {

@@ -13,7 +13,7 @@ import {
   text,
 } from "@assay/runtime/settings";
 import { log_bytes_max_default } from "@assay/stream/embedded-log";
-import { UserError } from "../io";
+import { settingsError } from "../settings-error";
 import { portUses } from "./ports";
 import { services_user_default } from "./services-user";
 
@@ -88,5 +88,5 @@ export function readEmbeddedSettings(
   const read = readSettings(supervisorSettings, env);
   const all = [...new Set([...(read.ok ? [] : read.problems), ...problems])];
   if (read.ok && all.length === 0) return read.settings;
-  throw new UserError(`${all.length === 1 ? "a setting is" : `${all.length} settings are`} wrong:\n  ${all.join("\n  ")}`);
+  throw settingsError(all);
 }

@@ -22,5 +22,4 @@ export type FromThread =
   /** port: of a service that listens. */
   | { readonly tag: "started"; readonly port: number | undefined }
   | { readonly tag: "failed"; readonly message: string; readonly disk_full: boolean }
-  | { readonly tag: "stopped" }
   | { readonly tag: "readiness"; readonly id: number; readonly readiness: Readiness };

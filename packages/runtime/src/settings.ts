@@ -218,6 +218,8 @@ function urlForm(protocols: readonly string[]): string {
 function parseUrl(given: string, protocols: readonly string[]): { value: string } | { problem: string } {
   const parsed = URL.canParse(given) ? new URL(given) : undefined;
   if (!parsed) return { problem: `is ${quoted(withoutUserInfo(given))}, not a URL` };
+  if (parsed.username !== "" || parsed.password !== "")
+    return { problem: "holds a user or a password, and a URL is shown where it is used" };
   if (protocols.includes(parsed.protocol)) return { value: given.replace(/\/+$/, "") };
   return { problem: `has the protocol ${parsed.protocol}, not ${protocols.join(" or ")}` };
 }

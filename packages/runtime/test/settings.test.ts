@@ -98,6 +98,14 @@ describe("readSettings", () => {
     });
   });
 
+  test("refuses a URL that holds a user or a password, and shows neither", () => {
+    for (const given of ["http://assay:hunter2@store:8123", "http://hunter2@store:8123"]) {
+      const read = readSettings(definitions, { ASSAY_STORE_URL: given });
+      const problems = read.ok ? [] : read.problems.filter((problem) => problem.includes("STORE_URL"));
+      expect(problems).toEqual(["ASSAY_STORE_URL holds a user or a password, and a URL is shown where it is used"]);
+    }
+  });
+
   test("never shows the password of a URL that it can't parse", () => {
     const read = readSettings(definitions, { ASSAY_STORE_URL: "http://assay:hunter2@:port" });
     expect(JSON.stringify(read)).not.toContain("hunter2");
