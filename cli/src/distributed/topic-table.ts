@@ -44,11 +44,12 @@ export function differenceLines(checks: readonly TopicCheck[]): string[] {
   });
 }
 
-/** A key would go to another partition than its earlier records, so a count is never changed in place. */
+/** A key would go to another partition than its earlier records, so a count is never changed in place. What it costs stands in docs/operations.md. */
 export const drain_steps =
   "A count is never changed under records. Either set ASSAY_KAFKA_PARTITIONS to what is there, or: 1. stop the agents' traffic to ingest; " +
   "2. let correlator and evaluator finish (assay audit shows nothing pending); 3. stop all services; 4. delete the topics except " +
-  "assay.control with the broker's own tools; 5. run assay setup, and start the services";
+  "assay.control with the broker's own tools; 5. run assay setup, and start the services. Findings then count as first seen anew, and audits " +
+  "don't add up for the two days before (docs/operations.md)";
 
 const day_ms = 86_400_000;
 const hour_ms = 3_600_000;
