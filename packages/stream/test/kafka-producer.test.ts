@@ -2,9 +2,11 @@
 import { transient } from "@assay/stream/kafka/errors";
 import { Patience } from "@assay/stream/kafka/patience";
 import type { PreparedRecord } from "@assay/stream/kafka/prepare-records";
-import { batch_bytes_max, Producer } from "@assay/stream/kafka/producer";
+import { batch_bytes_max } from "@assay/stream/kafka/produce-batch";
+import { Producer, partition_queue_bytes_max, queue_bytes_max } from "@assay/stream/kafka/producer";
 import { decodeRecordBatch } from "@assay/stream/kafka/record-batch";
 import type { ProduceBatch, Produced } from "@assay/stream/kafka/record-requests";
+import { LogFullError } from "@assay/stream/log";
 
 const not_leader = 6;
 const too_large = 10;
@@ -21,12 +23,20 @@ class Brokers {
   disturb: (
     send: number,
     leader: number,
-  ) => { readonly error?: Error; readonly codes?: Record<number, number>; readonly stored?: boolean } | undefined = () =>
-    undefined;
+  ) =>
+    | {
+        readonly error?: Error;
+        readonly codes?: Record<number, number>;
+        readonly stored?: boolean;
+        readonly held?: Promise<void>;
+      }
+    | undefined = () => undefined;
   private readonly known = new Map<string, number>();
 
-  leader(_topic: string, partition: number): number {
-    return partition % 2;
+  readonly leaderless = new Set<number>();
+
+  leader(_topic: string, partition: number): number | undefined {
+    return this.leaderless.has(partition) ? undefined : partition % 2;
   }
 
   async newProducerId() {
@@ -46,6 +56,7 @@ class Brokers {
   async produce(leader: number, batches: readonly ProduceBatch[]): Promise<readonly Produced[]> {
     this.sends.push({ leader, batches });
     const disturbed = this.disturb(this.sends.length, leader);
+    await disturbed?.held;
     if (disturbed?.error && !disturbed.stored) throw disturbed.error;
     const answers = batches.map((batch) => {
       const code = disturbed?.codes?.[batch.partition] ?? 0;
@@ -92,7 +103,8 @@ describe("the producer", () => {
         { partition: 2, offset: 0 },
       ],
     ]);
-    expect(brokers.sends.map(({ leader, batches }) => [leader, batches.map(({ partition }) => partition)])).toEqual([
+    const sends = brokers.sends.map(({ leader, batches }) => [leader, batches.map(({ partition }) => partition)]);
+    expect(sends.sort()).toEqual([
       [0, [0, 2]],
       [1, [1]],
     ]);
@@ -113,20 +125,21 @@ describe("the producer", () => {
 
   it("sends again, the very same, only what isn't known to be written", async () => {
     brokers.disturb = (send, leader) => {
-      if (send === 1 && leader === 0) return { codes: { 2: not_leader } };
-      return send === 2 ? { error: transient("the connection ended"), stored: true } : undefined;
+      if (send > 2) return undefined;
+      return leader === 0 ? { codes: { 2: not_leader } } : { error: transient("the connection ended"), stored: true };
     };
     expect(await producer.append([record(0, "a"), record(1, "b"), record(2, "c")])).toEqual(
       [0, 1, 2].map((partition) => ({ partition, offset: 0 })),
     );
-    const [to_zero, to_one, ...again] = brokers.sends;
+    const again = brokers.sends.slice(2);
+    const [to_zero, to_one] = brokers.sends.slice(0, 2).sort((a, b) => a.leader - b.leader);
     expect(to_zero?.batches.map(({ partition }) => partition)).toEqual([0, 2]);
     const repeated = again.flatMap(({ batches }) => batches);
     expect(repeated.map(({ partition }) => partition).sort()).toEqual([1, 2]);
     expect(repeated.find(({ partition }) => partition === 1)?.bytes).toEqual(to_one?.batches[0]?.bytes);
-    expect([...brokers.stored.values()]).toEqual([["a"], ["b"], ["c"]]);
+    expect([...brokers.stored.values()].sort()).toEqual([["a"], ["b"], ["c"]]);
     expect(brokers.producer_ids).toBe(1);
-    expect(brokers.refreshes).toBe(1); // the leaders may have changed
+    expect(brokers.refreshes).toBe(2); // of each of the two sends the leaders may have changed
   });
 
   it("takes a new id and ends its connections when it has given up, so that what comes next isn't taken for a repeat", async () => {
@@ -158,6 +171,55 @@ describe("the producer", () => {
     await expect(refused).rejects.toThrow(/1 records for t, partition 0, were refused: .*larger/);
     expect(await taken).toEqual([{ partition: 2, offset: 0 }]);
     expect(await producer.append([record(0, "c")])).toEqual([{ partition: 0, offset: 0 }]);
+  });
+
+  it("takes a new id where a batch is refused that may have been written before", async () => {
+    brokers.disturb = (send) => (send === 1 ? { error: transient("lost"), stored: true } : { codes: { 0: too_large } });
+    await expect(producer.append([record(0, "unknown")])).rejects.toThrow(/were refused/);
+    brokers.disturb = () => undefined;
+    expect(await producer.append([record(0, "later")])).toEqual([{ partition: 0, offset: 1 }]);
+    expect(brokers.stored.get(0)).toEqual(["unknown", "later"]);
+    expect(brokers.producer_ids).toBe(2);
+  });
+
+  it("keeps the id under which a batch of another partition is still to be known", async () => {
+    brokers.disturb = (send, leader) => {
+      if (leader === 0) return send <= 2 ? { codes: { 0: out_of_order } } : undefined;
+      return send <= 2 ? { error: transient("lost"), stored: true } : undefined;
+    };
+    expect(await producer.append([record(0, "a"), record(1, "b")])).toEqual(
+      [0, 1].map((partition) => ({ partition, offset: 0 })),
+    );
+    expect([...brokers.stored.values()].sort()).toEqual([["a"], ["b"]]);
+    expect(brokers.producer_ids).toBe(2);
+  });
+
+  it("sends to other partitions while one has no leader, and to other brokers while one doesn't answer", async () => {
+    let answer: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    brokers.disturb = (_send, leader) => (leader === 1 ? { held } : undefined);
+    brokers.leaderless.add(2);
+    const waiting = Promise.all([producer.append([record(2, "no leader")]), producer.append([record(1, "no answer")])]);
+    for (let n = 0; n < 3; n++) expect(await producer.append([record(0, String(n))])).toEqual([{ partition: 0, offset: n }]);
+    brokers.leaderless.clear();
+    answer();
+    expect(await waiting).toEqual([[{ partition: 2, offset: 0 }], [{ partition: 1, offset: 0 }]]);
+  });
+
+  it("refuses what comes when too much waits, for one partition and for all, and nothing else", async () => {
+    for (let partition = 0; partition < 40; partition++) brokers.leaderless.add(partition);
+    const value = "x".repeat(partition_queue_bytes_max);
+    const fill = [0, 2, 4].map((partition) => producer.append([record(partition, value)]));
+    await expect(producer.append([record(1, "a"), record(2, "b")])).rejects.toThrow(LogFullError);
+    await expect(producer.append([record(2, "b")])).rejects.toThrow(/wait to be appended to t, partition 2, of \d+ at most/);
+    const fitting = producer.append([record(1, "y".repeat(queue_bytes_max - 3 * partition_queue_bytes_max))]);
+    await expect(producer.append([record(3, "c")])).rejects.toThrow(LogFullError);
+    brokers.leaderless.clear();
+    await Promise.all([...fill, fitting]);
+    expect(await producer.append([record(2, "d")])).toEqual([{ partition: 2, offset: 1 }]);
+    expect([...brokers.stored.values()].flat().filter((stored) => stored.length === 1)).toEqual(["d"]);
   });
 
   it("cuts what is larger than a batch into several, in order, and drops the rest of a call that has failed", async () => {

@@ -1,37 +1,53 @@
 /**
- * Appends by an idempotent producer of its own: one send at a time, and what comes meanwhile gathers into the next, in order of the calls.
+ * Appends by an idempotent producer of its own. Each partition has a lane: one batch under way, and what comes meanwhile gathers behind it, in
+ * order of the calls. Each broker has one send at a time, of a batch for each of its partitions; so neither a partition without a leader
+ * nor a broker that is away holds up the others.
  *
- * A send is one batch for each partition, and goes again, the very same, until the brokers have said what became of it: they know it by the
- * producer's id and the batch's sequence, and answer a repeat with the offsets of the first. When it is given up, nobody knows whether
- * it was written; a later batch under its sequence would then be dropped as a repeat, so the producer takes a new id before it sends
- * anything else.
+ *   waiting ──send──► under way ──written, or refused──► the lane's next
+ *                        │   ▲
+ *                        ▼   └── again: the very same, once leaders are learnt anew
+ *                   not known, or not now ──(for retry_wait_ms)──► given up
+ *
+ * The brokers know a batch by the producer's id and the batch's sequence, and answer a repeat with the offsets of the first. When it is
+ * given up, or refused as a repeat, nobody knows whether it was written; a later batch under its sequence would then be dropped as a repeat,
+ * so the producer takes a new id for what it hasn't sent yet.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Appended } from "../log";
+import { type Appended, LogFullError } from "../log";
 import type { KafkaClient } from "./client";
-import { isTransient, transient } from "./errors";
+import { isTransient, type KafkaError, transient } from "./errors";
 import { errorOfCode } from "./kafkajs";
 import type { Compression } from "./options";
-import type { Patience, Trouble } from "./patience";
-import { GivenUpError } from "./patience";
+import { GivenUpError, type Patience, type Trouble } from "./patience";
 import type { PreparedRecord } from "./prepare-records";
-import { encodeRecordBatch, recordBytes } from "./record-batch";
-import type { Produced } from "./record-requests";
+import { Call, type Identity, Lane, placeOf } from "./produce-batch";
+import { recordBytes } from "./record-batch";
+import type { ProduceBatch } from "./record-requests";
 import { withinTime } from "./within-time";
 
-/** Of one batch before compression, unless a single record is larger. Kafka's default for a topic's max.message.bytes is a little more. */
-export const batch_bytes_max = 1_000_000;
-/** Of one send, all partitions together. */
+/** Of one send, all partitions together: with so much, no further batch is added. */
 export const send_bytes_max = 8_388_608;
+/** Of what waits for one partition, and of all that waits: with so much, further appends are refused. */
+export const partition_queue_bytes_max = 16_777_216;
+export const queue_bytes_max = 67_108_864;
 const closing_wait_ms = 5_000;
 /** Encoding lets the event loop turn after this long. */
 const slice_ms = 5;
 
 export class Producer {
-  private queue: Queued[] = [];
-  private sending: Promise<void> | undefined;
+  /** By topic and partition, those with something to send; one that has had its turn is behind the others. */
+  private readonly lanes = new Map<string, Lane>();
+  /** Brokers that have a send of ours. */
+  private readonly asked = new Set<number>();
+  /** Lanes that wait for Kafka; they are told of as one. */
+  private readonly troubled = new Set<Lane>();
+  private trouble: Trouble | undefined;
   private identity: Identity | undefined;
+  private asking_identity: Promise<Identity> | undefined;
+  private bytes = 0;
+  private isScheduled = false;
   private closed = false;
+  private onIdle: (() => void) | undefined;
 
   constructor(
     private readonly client: Pick<KafkaClient, "leader" | "produce" | "newProducerId" | "refresh" | "reset">,
@@ -40,159 +56,232 @@ export class Producer {
     private readonly retry_wait_ms: number,
   ) {}
 
-  append(records: readonly PreparedRecord[]): Promise<readonly Appended[]> {
-    if (this.closed) return Promise.reject(new Error("the log is closed"));
-    if (records.length === 0) return Promise.resolve([]);
+  async append(records: readonly PreparedRecord[]): Promise<readonly Appended[]> {
+    if (this.closed) throw new Error("the log is closed");
+    if (records.length === 0) return [];
+    this.failIfFull(records);
     return new Promise((resolve, reject) => {
       const call = new Call(records.length, resolve, reject);
-      for (const [index, record] of records.entries()) this.queue.push({ record, bytes: recordBytes(record), call, index });
-      this.sending ??= this.sendAll();
+      for (const [index, record] of records.entries()) {
+        const bytes = recordBytes(record);
+        this.lane(record).add({ record, bytes, call, index });
+        this.bytes += bytes;
+      }
+      this.schedule();
     });
   }
 
   /** Lets what is being sent come to its end, for a while. */
   async close(): Promise<void> {
     this.closed = true;
-    if (this.sending) await withinTime(this.sending, closing_wait_ms).catch(() => undefined); // then its callers are told
+    const idle = new Promise<void>((resolve) => {
+      this.onIdle = resolve;
+    });
+    if (this.lanes.size > 0) await withinTime(idle, closing_wait_ms).catch(() => undefined); // then its callers are told
   }
 
-  private async sendAll(): Promise<void> {
-    await undefined; // calls of the same turn go together
-    while (this.queue.length > 0) {
-      const batches = this.takeBatches();
-      await this.deliver(batches).catch((error: unknown) => {
-        this.identity = undefined;
-        for (const batch of batches) batch.fail(error);
-      });
+  private failIfFull(records: readonly PreparedRecord[]): void {
+    if (this.bytes >= queue_bytes_max) throw new LogFullError(fullMessage(this.bytes, "", queue_bytes_max));
+    for (const { topic, partition } of records) {
+      const waiting = this.lanes.get(placeOf({ topic, partition }))?.bytes ?? 0;
+      if (waiting < partition_queue_bytes_max) continue;
+      throw new LogFullError(fullMessage(waiting, ` to ${topic}, partition ${partition}`, partition_queue_bytes_max));
     }
-    this.sending = undefined; // with nothing awaited since the queue was seen empty, so that no append falls between
   }
 
-  /** From the front of the queue as much as makes one send. */
-  private takeBatches(): Batch[] {
-    const batches = new Map<string, Batch>();
-    let taken = 0;
+  private lane({ topic, partition }: PreparedRecord): Lane {
+    const place = placeOf({ topic, partition });
+    const known = this.lanes.get(place);
+    if (known) return known;
+    const lane = new Lane(topic, partition);
+    this.lanes.set(place, lane);
+    return lane;
+  }
+
+  /** Calls of the same turn go together. */
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    queueMicrotask(() => {
+      this.isScheduled = false;
+      this.sendWhatWaits();
+    });
+  }
+
+  private sendWhatWaits(): void {
+    const by_leader = new Map<number, Lane[]>();
+    const leaderless: Lane[] = [];
+    for (const lane of this.lanes.values()) {
+      if (lane.away) continue;
+      const leader = this.client.leader(lane.topic, lane.partition);
+      if (leader === undefined) leaderless.push(lane);
+      else if (!this.asked.has(leader)) by_leader.set(leader, [...(by_leader.get(leader) ?? []), lane]);
+    }
+    for (const [leader, lanes] of by_leader) {
+      const taken = this.take(lanes, send_bytes_max);
+      if (taken.length > 0) void this.send(leader, taken);
+    }
+    const waiting = this.take(leaderless, Number.POSITIVE_INFINITY);
+    void this.recover(
+      new Map(waiting.map((lane) => [lane, transient(`partition ${lane.partition} of ${lane.topic} has no leader`)])),
+    );
+    if (this.lanes.size === 0) this.onIdle?.();
+  }
+
+  /** Those that have a batch to send now. */
+  private take(lanes: readonly Lane[], bytes_max: number): Lane[] {
+    const taken: Lane[] = [];
     let bytes = 0;
-    for (const queued of this.queue) {
-      const { topic, partition } = queued.record;
-      const place = `${topic}/${partition}`;
-      const batch = batches.get(place);
-      if (bytes > 0 && bytes + queued.bytes > send_bytes_max) break;
-      if (batch && batch.bytes + queued.bytes > batch_bytes_max) break;
-      taken++;
-      if (queued.call.failed) continue;
-      bytes += queued.bytes;
-      if (batch) batch.add(queued);
-      else batches.set(place, new Batch(topic, partition, queued));
+    for (const lane of lanes) {
+      if (bytes >= bytes_max) break;
+      const before = lane.bytes;
+      const batch = lane.take();
+      this.bytes -= before - lane.bytes; // dropped
+      this.lanes.delete(lane.place);
+      if (!batch) continue;
+      this.lanes.set(lane.place, lane);
+      lane.away = true;
+      bytes += batch.bytes;
+      taken.push(lane);
     }
-    this.queue = this.queue.slice(taken);
-    return [...batches.values()];
+    return taken;
   }
 
-  /** Rejects only where it is unknown what became of batches that aren't done. */
-  private async deliver(batches: readonly Batch[]): Promise<void> {
-    const { client, patience } = this;
-    let trouble: Trouble | undefined;
-    const what = `an append to ${[...new Set(batches.map(({ topic }) => topic))].join(", ")}`;
+  private async send(leader: number, lanes: readonly Lane[]): Promise<void> {
+    this.asked.add(leader);
+    const unanswered = transient("the broker left a partition out of its answer");
+    const problems = new Map<Lane, unknown>(lanes.map((lane) => [lane, unanswered]));
     try {
-      for (let tries = 1; ; tries++) {
-        let problem: unknown;
-        try {
-          if (tries > 1) await client.refresh();
-          problem = await this.attempt(batches.filter(({ done }) => !done));
-        } catch (error) {
-          problem = error;
-        }
-        if (batches.every(({ done }) => done)) return;
-        if (this.closed || !isTransient(problem)) throw problem;
-        trouble ??= patience.begin(what);
-        patience.tell(trouble, problem);
-        const away_ms = performance.now() - trouble.since;
-        if (away_ms >= this.retry_wait_ms) {
-          await client.reset("an append was given up").catch(() => undefined); // what was sent must not arrive after what comes next
-          throw new GivenUpError(what, away_ms, this.retry_wait_ms, problem);
-        }
-        await patience.pause(tries);
+      const batches = await this.encode(lanes);
+      for (const { batch } of lanes) if (batch) batch.sends++;
+      for (const { topic, partition, error_code, base_offset } of await this.client.produce(leader, batches)) {
+        const lane = lanes.find((of) => of.topic === topic && of.partition === partition);
+        if (!lane) continue;
+        const problem = error_code === 0 ? this.succeed(lane, base_offset) : this.judge(lane, errorOfCode(error_code));
+        if (problem === undefined) problems.delete(lane);
+        else problems.set(lane, problem);
       }
+    } catch (error) {
+      for (const lane of problems.keys()) problems.set(lane, error);
     } finally {
-      if (trouble) patience.end(trouble);
+      this.asked.delete(leader);
+      this.schedule();
     }
+    await this.recover(problems);
   }
 
-  /** Sends what isn't done yet; returns a problem for which it must be sent again. */
-  private async attempt(batches: readonly Batch[]): Promise<unknown> {
-    const { client } = this;
-    this.identity ??= { ...(await client.newProducerId()), sequences: new Map() };
-    const { identity } = this;
-    let problem: unknown = transient("the broker left a partition out of its answer");
-    const by_leader = new Map<number, Batch[]>();
+  private async encode(lanes: readonly Lane[]): Promise<ProduceBatch[]> {
+    const identity = await this.currentIdentity();
+    const batches: ProduceBatch[] = [];
     let turn_began = performance.now();
-    for (const batch of batches) {
-      const leader = client.leader(batch.topic, batch.partition);
-      if (leader === undefined) {
-        problem = transient(`partition ${batch.partition} of ${batch.topic} has no leader`);
-        continue;
-      }
-      await batch.encode(identity, this.compression);
+    for (const { topic, partition, batch } of lanes) {
+      if (batch) batches.push({ topic, partition, bytes: await batch.encode(identity, this.compression) });
       if (performance.now() - turn_began > slice_ms) {
         await nextTurn();
         turn_began = performance.now();
       }
-      const same = by_leader.get(leader);
-      if (same) same.push(batch);
-      else by_leader.set(leader, [batch]);
     }
-    await Promise.all(
-      [...by_leader].map(async ([leader, of_leader]) => {
-        try {
-          const answers = await client.produce(
-            leader,
-            of_leader.map(({ topic, partition, encoded }) => ({ topic, partition, bytes: encoded })),
-          );
-          for (const answer of answers) problem = this.take(answer, of_leader, identity) ?? problem;
-        } catch (error) {
-          problem = error;
-        }
-      }),
-    );
-    return problem;
+    return batches;
   }
 
-  private take(answer: Produced, batches: readonly Batch[], identity: Identity): unknown {
-    const batch = batches.find(({ topic, partition }) => topic === answer.topic && partition === answer.partition);
-    if (!batch) return undefined;
-    if (answer.error_code === 0) {
-      identity.sequences.set(batch.place, nextSequence(batch.first_sequence, batch.records));
-      batch.succeed(answer.base_offset);
-      return undefined;
-    }
-    const error = errorOfCode(answer.error_code);
-    if (isTransient(error)) return error;
+  private succeed(lane: Lane, base_offset: number): undefined {
+    lane.batch?.succeed(base_offset);
+    this.finish(lane);
+  }
+
+  /** Returns a problem for which the batch must go again; undefined where it was refused. */
+  private judge(lane: Lane, error: KafkaError): KafkaError | undefined {
+    const { topic, partition, batch } = lane;
+    if (isTransient(error) || !batch) return error;
     if (new_id_needed.has(error.type ?? "")) {
-      this.identity = undefined;
+      this.forget(batch.identity);
+      batch.identity = undefined;
       return transient(error.message);
     }
+    if (batch.sends > 1) this.forget(batch.identity); // it may have been written before
     batch.fail(
-      new Error(`${batch.records} records for ${batch.topic}, partition ${batch.partition}, were refused: ${error.message}`, {
+      new Error(`${batch.records} records for ${topic}, partition ${partition}, were refused: ${error.message}`, {
         cause: error,
       }),
     );
+    this.finish(lane);
     return undefined;
   }
-}
 
-interface Identity {
-  readonly producer_id: bigint;
-  readonly producer_epoch: number;
-  /** By topic and partition: of its next batch. */
-  readonly sequences: Map<string, number>;
-}
+  /** Sends again after a pause, with leaders learnt anew. */
+  private async recover(problems: Map<Lane, unknown>): Promise<void> {
+    for (;;) {
+      await this.giveUpHopeless(problems);
+      if (problems.size === 0) return;
+      await this.patience.pause(Math.max(...[...problems.keys()].map((lane) => ++lane.tries)));
+      try {
+        await this.client.refresh();
+        break;
+      } catch (error) {
+        for (const lane of problems.keys()) problems.set(lane, error);
+      }
+    }
+    for (const lane of problems.keys()) lane.away = false;
+    this.schedule();
+  }
 
-interface Queued {
-  readonly record: PreparedRecord;
-  readonly bytes: number;
-  readonly call: Call;
-  readonly index: number;
+  /** Fails, and takes out of problems, what waiting doesn't mend, or what was tried for retry_wait_ms. */
+  private async giveUpHopeless(problems: Map<Lane, unknown>): Promise<void> {
+    const now = performance.now();
+    const given_up = new Map<Lane, unknown>();
+    for (const [lane, error] of problems) {
+      lane.troubled_since ??= now;
+      const away_ms = now - lane.troubled_since;
+      if (this.closed || !isTransient(error)) given_up.set(lane, error);
+      else if (away_ms >= this.retry_wait_ms) {
+        given_up.set(lane, new GivenUpError(whatOf(lane), away_ms, this.retry_wait_ms, error));
+      } else this.tell(lane, error);
+    }
+    const sent = [...given_up.keys()].filter(({ batch }) => batch && batch.sends > 0);
+    for (const { batch } of sent) this.forget(batch?.identity);
+    if (sent.length > 0) await this.client.reset("an append was given up").catch(() => undefined); // what was sent must not arrive after what comes next
+    for (const [lane, error] of given_up) {
+      problems.delete(lane);
+      lane.batch?.fail(error);
+      this.finish(lane);
+    }
+  }
+
+  /** The lane's batch is done. */
+  private finish(lane: Lane): void {
+    this.bytes -= lane.next();
+    this.troubled.delete(lane);
+    if (this.trouble && this.troubled.size === 0) {
+      this.patience.end(this.trouble);
+      this.trouble = undefined;
+    }
+    this.schedule();
+  }
+
+  private tell(lane: Lane, error: unknown): void {
+    this.troubled.add(lane);
+    this.trouble ??= this.patience.begin(whatOf(lane));
+    this.patience.tell(this.trouble, error);
+  }
+
+  private async currentIdentity(): Promise<Identity> {
+    if (this.identity) return this.identity;
+    this.asking_identity ??= this.newIdentity().finally(() => {
+      this.asking_identity = undefined;
+    });
+    return this.asking_identity;
+  }
+
+  private async newIdentity(): Promise<Identity> {
+    const identity = { ...(await this.client.newProducerId()), sequences: new Map<string, number>() };
+    this.identity = identity;
+    return identity;
+  }
+
+  /** Nothing new is sent under it; what was sent under it and isn't known goes again under it. */
+  private forget(identity: Identity | undefined): void {
+    if (identity && this.identity === identity) this.identity = undefined;
+  }
 }
 
 /** The broker has no trace of this producer, or another one than we remember: nothing was written under this sequence. */
@@ -202,98 +291,11 @@ const new_id_needed: ReadonlySet<string> = new Set([
   "INVALID_PRODUCER_EPOCH",
   "INVALID_PRODUCER_ID_MAPPING",
 ]);
-const sequences = 0x8000_0000;
 
-function nextSequence(first: number, records: number): number {
-  return (first + records) % sequences;
+function whatOf({ topic }: Lane): string {
+  return `an append to ${topic}`;
 }
 
-/** One call of append: done when each of its records is. */
-class Call {
-  failed = false;
-  private readonly appended: Appended[];
-  private left: number;
-
-  constructor(
-    records: number,
-    private readonly resolve: (appended: readonly Appended[]) => void,
-    private readonly reject: (error: unknown) => void,
-  ) {
-    this.left = records;
-    this.appended = new Array(records);
-  }
-
-  succeed(index: number, appended: Appended): void {
-    this.appended[index] = appended;
-    if (--this.left === 0) this.resolve(this.appended);
-  }
-
-  fail(error: unknown): void {
-    this.failed = true;
-    this.reject(error);
-  }
-}
-
-class Batch {
-  done = false;
-  bytes_encoded: Buffer | undefined;
-  bytes: number;
-  first_sequence = 0;
-  private encoded_for: Identity | undefined;
-  private readonly queued: Queued[];
-
-  constructor(
-    readonly topic: string,
-    readonly partition: number,
-    first: Queued,
-  ) {
-    this.queued = [first];
-    this.bytes = first.bytes;
-  }
-
-  get place(): string {
-    return `${this.topic}/${this.partition}`;
-  }
-
-  get records(): number {
-    return this.queued.length;
-  }
-
-  get encoded(): Buffer {
-    if (!this.bytes_encoded) throw new Error(`a batch for ${this.place} that isn't encoded`);
-    return this.bytes_encoded;
-  }
-
-  add(queued: Queued): void {
-    this.queued.push(queued);
-    this.bytes += queued.bytes;
-  }
-
-  /** Once for an identity: what is sent again must be the same. */
-  async encode(identity: Identity, compression: Compression): Promise<void> {
-    if (this.encoded_for === identity) return;
-    this.first_sequence = identity.sequences.get(this.place) ?? 0;
-    const { producer_id, producer_epoch } = identity;
-    const by = { producer_id, producer_epoch, first_sequence: this.first_sequence };
-    this.bytes_encoded = await encodeRecordBatch(
-      this.queued.map(({ record }) => record),
-      compression,
-      by,
-    );
-    this.encoded_for = identity;
-  }
-
-  succeed(base_offset: number): void {
-    if (this.done) return;
-    this.done = true;
-    for (const [delta, { call, index }] of this.queued.entries()) {
-      call.succeed(index, { partition: this.partition, offset: base_offset + delta });
-    }
-  }
-
-  fail(error: unknown): void {
-    if (this.done) return;
-    this.done = true;
-    for (const { call } of this.queued) call.fail(error);
-  }
+function fullMessage(bytes: number, to: string, bytes_max: number): string {
+  return `${bytes} bytes wait to be appended${to}, of ${bytes_max} at most: Kafka doesn't take them as fast as they come, or is away`;
 }
