@@ -57,17 +57,20 @@ test("evaluator and ClickHouse killed between a table and its view fill in the v
   load.begin();
   await sleep(2_000);
   await fleet.store.command("ALTER TABLE assay.finding_activity_hourly ADD CONSTRAINT none CHECK occurrences = 0");
-  const { pid, text } = await fleet.clickhouse.catchAnswer("INSERT INTO assay.finding_activity ");
-  expect(text).toMatch(/VIOLATED_CONSTRAINT/);
-  const [sums] = await fleet.store.query<{ table: number; view: number }>(
-    `SELECT (SELECT sum(occurrences) FROM assay.finding_activity) AS table,
-            (SELECT sum(occurrences) FROM assay.finding_activity_hourly) AS view`,
-  );
-  expect(sums?.table).toBeGreaterThan(sums?.view ?? 0); // the table has the block, the view doesn't
-  await fleet.services.byPid(pid).kill();
-  fleet.killClickHouse();
-  await sleep(1_000);
-  await fleet.store.command("ALTER TABLE assay.finding_activity_hourly DROP CONSTRAINT none");
+  try {
+    const { pid, text } = await fleet.clickhouse.catchAnswer("INSERT INTO assay.finding_activity ");
+    expect(text).toMatch(/VIOLATED_CONSTRAINT/);
+    const [sums] = await fleet.store.query<{ table: number; view: number }>(
+      `SELECT (SELECT sum(occurrences) FROM assay.finding_activity) AS table,
+              (SELECT sum(occurrences) FROM assay.finding_activity_hourly) AS view`,
+    );
+    expect(sums?.table).toBeGreaterThan(sums?.view ?? 0); // the table has the block, the view doesn't
+    await fleet.services.byPid(pid).kill();
+    fleet.killClickHouse();
+    await sleep(1_000);
+  } finally {
+    await fleet.store.command("ALTER TABLE assay.finding_activity_hourly DROP CONSTRAINT none");
+  }
   await sleep(3_000);
   await load.endAndCheck();
 });
