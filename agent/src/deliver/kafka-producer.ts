@@ -63,15 +63,16 @@ function socketFactory(onSocket: (socket: Socket) => void): ISocketFactory {
 interface RequestQueue {
   readonly pending: readonly unknown[];
   scheduleCheckPendingRequests(): void;
+  /** Also set by the services' log on Kafka, which does the same: once is enough for a process that has both. */
+  guarded?: true;
 }
-const guarded = Symbol("assay: idle timer guarded");
 
 /** kafkajs 2.2.4 keeps a timer of 1 ms going on every connection that waits for nothing: thousands of wakes a second. */
 function guardIdleTimer(): void {
-  const { prototype } = require("kafkajs/src/network/requestQueue") as { prototype: RequestQueue & { [guarded]?: true } };
-  if (prototype[guarded]) return;
+  const { prototype } = require("kafkajs/src/network/requestQueue") as { prototype: RequestQueue };
+  if (prototype.guarded) return;
   const schedule = prototype.scheduleCheckPendingRequests;
-  prototype[guarded] = true;
+  prototype.guarded = true;
   prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
     if (this.pending.length > 0) schedule.call(this);
   };

@@ -32,7 +32,7 @@ export function openDelivery(config: AgentConfig, parts: DeliveryParts): Deliver
   }
   const ca = pem(config.registry_ca_file);
   const client = new HttpClient({ url: registry_url, request_wait_ms, ca, own, compress: false, answer_bytes_max: answer_bytes });
-  const { registry_user: username, registry_password: password = "" } = config;
+  const { registry_username: username, registry_password: password = "" } = config;
   // Only here: kafkajs takes room that most agents don't need.
   const { KafkaDelivery } = require("./kafka-delivery") as typeof import("./kafka-delivery");
   logger.info({ brokers: config.kafka_brokers }, "publishes straight to Kafka, as a trusted publisher");
@@ -41,7 +41,7 @@ export function openDelivery(config: AgentConfig, parts: DeliveryParts): Deliver
 }
 
 function connectionOf(config: AgentConfig): KafkaConnection {
-  const { kafka_brokers, kafka_tls, kafka_sasl, kafka_user: username, kafka_password: password = "" } = config;
+  const { kafka_brokers, kafka_tls, kafka_sasl, kafka_username: username, kafka_password: password = "" } = config;
   return {
     brokers: kafka_brokers.split(","),
     ...(kafka_tls ? { tls: tlsOf(config) } : {}),
@@ -49,10 +49,10 @@ function connectionOf(config: AgentConfig): KafkaConnection {
   };
 }
 
-function tlsOf({ kafka_ca_file, kafka_cert_file, kafka_key_file }: AgentConfig): KafkaConnection["tls"] & object {
+function tlsOf({ kafka_ca_file, kafka_certificate_file, kafka_key_file }: AgentConfig): KafkaConnection["tls"] & object {
   return {
     ...(kafka_ca_file === undefined ? {} : { ca: readFileSync(kafka_ca_file) }),
-    ...(kafka_cert_file === undefined ? {} : { cert: readFileSync(kafka_cert_file) }),
+    ...(kafka_certificate_file === undefined ? {} : { cert: readFileSync(kafka_certificate_file) }),
     ...(kafka_key_file === undefined ? {} : { key: readFileSync(kafka_key_file) }),
   };
 }

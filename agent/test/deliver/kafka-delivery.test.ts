@@ -119,6 +119,18 @@ it("drops what was spooled under another host's id", async () => {
   expect(await given().deliver(waiting("host-0"), go())).toMatchObject({ kind: "unusable", counted_as: "wrong_host" });
 });
 
+it("guards kafkajs' idle timer under the mark that the services' log on Kafka uses, so that it is wrapped once", async () => {
+  const { prototype } = require("kafkajs/src/network/requestQueue") as {
+    prototype: { guarded?: true; scheduleCheckPendingRequests: () => void };
+  };
+  registry.answer = registered;
+  await given().deliver(waiting(), go());
+  expect(prototype.guarded).toBe(true);
+  const wrapped = prototype.scheduleCheckPendingRequests;
+  await given().deliver(waiting(), go());
+  expect(prototype.scheduleCheckPendingRequests).toBe(wrapped);
+});
+
 describe("its settings", () => {
   const problemsOf = (env: Readonly<Record<string, string>>) => {
     const read = readSettings(agentSettings, env, publishRelations);
@@ -139,12 +151,12 @@ describe("its settings", () => {
       { ...kafka, ASSAY_AGENT_KAFKA_BROKERS: "a" },
       [/ASSAY_AGENT_KAFKA_BROKERS is "a", not host:port/],
     ],
-    ["SASL without a user", { ...kafka, ASSAY_AGENT_KAFKA_SASL: "plain" }, [/ASSAY_AGENT_KAFKA_SASL is plain, which needs/]],
-    ["a certificate without TLS", { ...kafka, ASSAY_AGENT_KAFKA_CA_FILE: "/ca" }, [/ASSAY_AGENT_KAFKA_TLS is false/]],
+    ["SASL without a user", { ...kafka, ASSAY_AGENT_KAFKA_SASL: "plain" }, [/by plain \(ASSAY_AGENT_KAFKA_SASL\) a user/]],
+    ["a certificate without TLS", { ...kafka, ASSAY_AGENT_KAFKA_CA_FILE: "/ca" }, [/TLS is off \(ASSAY_AGENT_KAFKA_TLS\)/]],
     [
       "a certificate without its key",
       { ...kafka, ASSAY_AGENT_KAFKA_TLS: "true", ASSAY_AGENT_KAFKA_CERT_FILE: "/c" },
-      [/go together/],
+      [/needs both ASSAY_AGENT_KAFKA_CERT_FILE and ASSAY_AGENT_KAFKA_KEY_FILE/],
     ],
   ])("%s", (_, env, expected) => {
     const problems = problemsOf(env);

@@ -124,14 +124,18 @@ export async function openTopics(
 /** Throws UserError where a file can't be read. */
 export function kafkaOptions(s: KafkaSettings): Omit<KafkaLogOptions, "client_id"> {
   const tls = {
-    ...(s.ca_file === undefined ? {} : { ca: pemFile("ASSAY_KAFKA_CA_FILE", s.ca_file) }),
-    ...(s.certificate_file === undefined ? {} : { certificate: pemFile("ASSAY_KAFKA_CERT_FILE", s.certificate_file) }),
-    ...(s.key_file === undefined ? {} : { key: pemFile("ASSAY_KAFKA_KEY_FILE", s.key_file) }),
+    ...(s.kafka_ca_file === undefined ? {} : { ca: pemFile("ASSAY_KAFKA_CA_FILE", s.kafka_ca_file) }),
+    ...(s.kafka_certificate_file === undefined
+      ? {}
+      : { certificate: pemFile("ASSAY_KAFKA_CERT_FILE", s.kafka_certificate_file) }),
+    ...(s.kafka_key_file === undefined ? {} : { key: pemFile("ASSAY_KAFKA_KEY_FILE", s.kafka_key_file) }),
   };
   return {
-    brokers: s.brokers.split(","),
-    ...(s.tls ? { tls } : {}),
-    ...(s.sasl === "none" ? {} : { sasl: { mechanism: s.sasl, username: s.username, password: s.password ?? "" } }),
+    brokers: s.kafka_brokers.split(","),
+    ...(s.kafka_tls ? { tls } : {}),
+    ...(s.kafka_sasl === "none"
+      ? {}
+      : { sasl: { mechanism: s.kafka_sasl, username: s.kafka_username, password: s.kafka_password ?? "" } }),
     partitions: s.partitions,
     ...(s.replication_factor === 0 ? {} : { replication_factor: s.replication_factor }),
     compression: s.compression,

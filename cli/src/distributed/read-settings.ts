@@ -39,7 +39,7 @@ export function readDistributedSettings<D extends Definitions>(
   const mine = readSettings(own, env);
   const kafka = readSettings(kafkaSettings, env, kafkaRelations);
   const clickhouse = readSettings(clickhouseSettings, env, clickhouseRelations);
-  if (kafka.ok && kafka.settings.brokers === "")
+  if (kafka.ok && kafka.settings.kafka_brokers === "")
     problems.push(
       `ASSAY_KAFKA_BROKERS is not set, and ${command} is for Kafka; \`assay up\` runs everything on one machine without it`,
     );

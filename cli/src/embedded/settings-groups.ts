@@ -1,5 +1,6 @@
 /** Every setting that there is, by who reads it: for the reference page, and for telling all problems of an environment at once. */
 import { agentSettings } from "@assay/agent/config";
+import { publishRelations } from "@assay/agent/publish-settings";
 import { correlatorRelations, correlatorSettings } from "@assay/correlator/settings";
 import { evaluatorRelations, evaluatorSettings } from "@assay/evaluator/settings";
 import { ingestRelations, ingestSettings } from "@assay/ingest/settings";
@@ -25,7 +26,12 @@ export const settingsGroups: readonly Group[] = [
   group("Correlator", undefined, correlatorSettings, correlatorRelations),
   group("Evaluator", undefined, evaluatorSettings, evaluatorRelations),
   group("Report API", undefined, reportApiSettings),
-  group("Agent", "`assay up` and `assay assess` set where its state is, where it sends and with which secret.", agentSettings),
+  group(
+    "Agent",
+    "`assay up` and `assay assess` set where its state is, where it sends and with which secret.",
+    agentSettings,
+    publishRelations,
+  ),
 ];
 
 /** All of them, each once. */

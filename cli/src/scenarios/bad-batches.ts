@@ -2,6 +2,7 @@
 import { gzipSync } from "node:zlib";
 import type { Codec } from "@assay/schemas/codec";
 import type { DeadLetterReason } from "@assay/schemas/dead-letter-reasons";
+import { proven } from "@assay/schemas/enrolment";
 import type { RawHost, RawRequest } from "./raw-host";
 import { processEvent } from "./synthetic-host";
 
@@ -18,10 +19,12 @@ export interface BadRequest {
 
 const mebibyte = 1024 * 1024;
 const hour_ms = 3_600_000;
+const enrolment = { host_id: "h", host_name: "h", agent_version: "1", credential_sha256: "0".repeat(64) };
 /** Of a refused record, ingest keeps this much. */
 const kept_bytes_max = 512 * 1024;
 
-export function badBatches(host: RawHost, other: RawHost, codec: Codec): BadRequest[] {
+/** challenge: one that ingest gave. */
+export function badBatches(host: RawHost, other: RawHost, codec: Codec, challenge: string): BadRequest[] {
   const good = codec.encode("TelemetryBatch", host.batch([{}, {}]));
   const wire = (...batch: Parameters<RawHost["batch"]>) => codec.encode("TelemetryBatch", host.batch(...batch));
   const kept = (
@@ -154,7 +157,11 @@ export function badBatches(host: RawHost, other: RawHost, codec: Codec): BadRequ
     }),
     refused("a wrong enrolment secret", 401, "unauthorized", /ASSAY_ENROL_SECRET/, {
       path: "/v1/enrol",
-      body: Buffer.from(JSON.stringify({ secret: "not this one", host_id: "h", host_name: "h", agent_version: "1" })),
+      body: Buffer.from(JSON.stringify(proven("not the secret", { ...enrolment, challenge }))),
+    }),
+    refused("a challenge that ingest never gave", 401, "stale_challenge", /ask for another/, {
+      path: "/v1/enrol",
+      body: Buffer.from(JSON.stringify(proven("not the secret", { ...enrolment, challenge: "1.made.up" }))),
     }),
     refused("an enrolment that isn't JSON", 400, "invalid_body", /JSON/, { path: "/v1/enrol", body: Buffer.from("{") }),
   ];

@@ -157,7 +157,7 @@ async function checkBadBatches(assay: RunningAssay, host: RawHost, codec: Codec,
   await host.enrol();
   await other.enrol();
   const due: { reason: string; bytes: Buffer | null }[] = [];
-  for (const { what, request, status, code, says, dead_letter } of badBatches(host, other, codec)) {
+  for (const { what, request, status, code, says, dead_letter } of badBatches(host, other, codec, await host.challenge())) {
     const answer = await host.post(request);
     const right = answer.status === status && answer.code === code && says.test(answer.message);
     verdict.expect(`${what}: ${answer.status} ${answer.code}: ${answer.message}`, right);

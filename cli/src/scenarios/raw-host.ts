@@ -2,7 +2,7 @@
 import type { Codec } from "@assay/schemas/codec";
 import type { ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 import { noCounts } from "../audit/recount";
-import { type Delivered, enrolHost, processEvent } from "./synthetic-host";
+import { askChallenge, type Delivered, enrolHost, processEvent } from "./synthetic-host";
 
 export interface IngestAnswer {
   readonly status: number;
@@ -46,6 +46,10 @@ export class RawHost {
       "x-assay-host": this.host_id,
       "content-type": "application/octet-stream",
     };
+  }
+
+  challenge(): Promise<string> {
+    return askChallenge(this.ingest_url);
   }
 
   async enrol(): Promise<void> {

@@ -185,25 +185,30 @@ export class SyntheticHost {
 
 /** The credential that it made and ingest took. Throws where it was refused. */
 export async function enrolHost(ingest_url: string, secret: string, host_id: string): Promise<string> {
-  const ask = async (path: string, body: object): Promise<Readonly<Record<string, unknown>>> => {
-    const response = await fetch(ingest_url + path, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(enrol_wait_ms),
-    });
-    if (!response.ok) throw new Error(`${host_id} was not enrolled: ${response.status} ${await response.text()}`);
-    return (await response.json()) as Record<string, unknown>;
-  };
   const credential = randomBytes(32).toString("base64url");
   const credential_sha256 = createHash("sha256").update(credential).digest("hex");
-  const { challenge } = await ask("/v1/enrol/challenge", {});
-  const enrolment = { host_id, host_name: host_id, agent_version: "synthetic", credential_sha256, challenge: String(challenge) };
-  const { proof } = await ask("/v1/enrol", proven(secret, enrolment));
+  const challenge = await askChallenge(ingest_url);
+  const enrolment = { host_id, host_name: host_id, agent_version: "synthetic", credential_sha256, challenge };
+  const { proof } = await ask(ingest_url, "/v1/enrol", proven(secret, enrolment));
   if (!isEnrolmentProof(secret, "ingest", enrolment, String(proof))) {
     throw new Error(`${host_id} was not enrolled: ingest didn't prove the secret`);
   }
   return credential;
+}
+
+export async function askChallenge(ingest_url: string): Promise<string> {
+  return String((await ask(ingest_url, "/v1/enrol/challenge", {})).challenge);
+}
+
+async function ask(ingest_url: string, path: string, body: object): Promise<Readonly<Record<string, unknown>>> {
+  const response = await fetch(ingest_url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(enrol_wait_ms),
+  });
+  if (!response.ok) throw new Error(`ingest refused ${path}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as Record<string, unknown>;
 }
 
 /** Through the coordinator, which may be starting. */
