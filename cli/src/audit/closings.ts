@@ -1,10 +1,16 @@
 /** How far the correlator must have come with a host: which of its windows are closed, and which of its repeats are told. */
-import type { AuditInput } from "./account";
 import type { PartId } from "./part";
-import type { CountedBatch, CountedHost } from "./recount";
+import type { CountedBatch, CountedHost, Recount } from "./recount";
+
+export interface Progress {
+  readonly recount: Pick<Recount, "window_ms">;
+  readonly lateness_ms: number;
+  /** By partition of the telemetry topic: what the correlator has committed. */
+  readonly partitions: ReadonlyMap<number, { readonly correlated_to: number }>;
+}
 
 /** Until which event time the host's completeness (or its silence) has closed windows, as far as the correlator has committed. */
-export function closings(host: CountedHost, first: readonly CountedBatch[], input: AuditInput) {
+export function closings(host: CountedHost, first: readonly CountedBatch[], input: Progress) {
   const partition = host.batches[0]?.partition ?? 0;
   const committed = input.partitions.get(partition)?.correlated_to ?? 0;
   const in_time = first.filter((batch) => !batch.late);
