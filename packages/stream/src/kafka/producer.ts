@@ -114,8 +114,9 @@ export class Producer {
     for (const lane of this.lanes.values()) {
       if (lane.away) continue;
       const leader = this.client.leader(lane.topic, lane.partition);
-      if (leader === undefined) leaderless.push(lane);
-      else if (!this.asked.has(leader)) by_leader.set(leader, [...(by_leader.get(leader) ?? []), lane]);
+      const same = leader === undefined ? leaderless : by_leader.get(leader);
+      if (same) same.push(lane);
+      else if (leader !== undefined && !this.asked.has(leader)) by_leader.set(leader, [lane]);
     }
     for (const [leader, lanes] of by_leader) {
       const taken = this.take(lanes, send_bytes_max);

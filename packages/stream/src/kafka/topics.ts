@@ -191,8 +191,8 @@ export class Topics {
   private countDiffers(name: string, found: number, wanted: number): string {
     return (
       `topic ${this.prefix}${name} has ${found} partitions and ${wanted} are asked for (ASSAY_KAFKA_PARTITIONS). ` +
-      `Keys would go to other partitions than before. To go on, set ASSAY_KAFKA_PARTITIONS=${found}; assay topics check says how to ` +
-      "change it, and which topic must be kept"
+      `Keys would go to other partitions than before. To go on, set ASSAY_KAFKA_PARTITIONS=${found}. ` +
+      "To change it, follow the steps that assay topics check tells: one topic must be kept"
     );
   }
 }
