@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { readDeadLetters } from "@assay/cli/audit/read-log";
 import { parseLetterId } from "@assay/cli/dead-letters/letter";
 import { type LettersAnswer, type LettersRequest, perform } from "@assay/cli/dead-letters/perform";
@@ -9,6 +11,9 @@ import { Codec, folderIds } from "@assay/schemas/codec";
 import type { DeadLetter, TelemetryBatch } from "@assay/schemas/generated/types";
 import { allTopics, topics } from "@assay/schemas/topics";
 import { type EmbeddedLog, openEmbeddedLog } from "@assay/stream/embedded-log";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const codec = new Codec(folderIds());
 const limits = { events_max: 10_000, text_bytes_max: 65_536 };
@@ -104,6 +109,29 @@ test("the newest are listed, by reason, topic and time, and how many there are",
   expect(await list({ reason: "wrong_host" })).toMatchObject({ total: 1, lines: [{ topic: "assay.inventory" }] });
   expect((await list({ topic: topics.telemetry.name })).total).toBe(5);
   expect((await list({ since: now - 2 * hour_ms })).total).toBe(4);
+});
+
+test("a list holds no letter's bytes, however many there are", async () => {
+  const value = Buffer.alloc(1_000_000);
+  const letters = 60;
+  const id = await given({ value });
+  const [stood] = await log.read(topics.deadLetters.name, Number(id.split(":")[0]), 0, 1);
+  if (!stood?.value) throw new Error("no letter");
+  const { value: wire } = stood;
+  let held_bytes = 0;
+  const many: Parameters<typeof perform>[1]["log"] = {
+    partitions: () => 1,
+    bounds: async () => ({ earliest: 0, end: letters }),
+    async read(_topic, _partition, offset) {
+      collectGarbage();
+      held_bytes = Math.max(held_bytes, process.memoryUsage().arrayBuffers);
+      return [{ ...stood, offset, value: Buffer.from(wire) }];
+    },
+    append: async () => [],
+  };
+  const before_bytes = process.memoryUsage().arrayBuffers;
+  await perform({ action: "list", filter: {}, letters_max: letters }, { log: many, codec, learn }, now);
+  expect(held_bytes - before_bytes).toBeLessThan(20 * value.length);
 });
 
 test("one is shown with its content, decoded or else in hex", async () => {
