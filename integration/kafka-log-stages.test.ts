@@ -119,6 +119,31 @@ describe("a stage of several members on Kafka", () => {
   });
 });
 
+describe("a stage whose group was deleted", () => {
+  it.each(sinks)(
+    "doesn't begin anew, and goes on from its checkpoints once the offsets are set by hand, by %s delivery",
+    async (_name, makeSink) => {
+      const sink = makeSink();
+      const groupId = logs.prefix + groupOf("counting");
+      await log.append(randomInput(seeded(13), partitions, 60));
+      const before = run(countingStage(sink));
+      await until(() => hasCommittedAll("counting"), [before]);
+      await before.stop();
+      await logs.administer((admin) => admin.deleteGroups([groupId]));
+      await expect(run(countingStage(sink)).ended).rejects.toThrow("the commits of its group are gone");
+
+      const offsets = Array.from({ length: partitions }, (_, partition) => ({ partition, offset: "0" }));
+      await logs.administer((admin) => admin.setOffsets({ groupId, topic: logs.prefix + input, partitions: offsets }));
+      await log.append(randomInput(seeded(14), partitions, 60));
+      const after = run(countingStage(sink));
+      await until(() => hasCommittedAll("counting"), [after]);
+      await after.stop();
+      await expectRows(sink);
+      expect(sink.repeats).toBe(0);
+    },
+  );
+});
+
 describe("members that are killed", () => {
   it("in mid-batch and in a rebalance, leave what they hadn't committed to the others, who repeat the same", async () => {
     const random = seeded(17);
