@@ -23,6 +23,8 @@ const hosts_per_application = 25;
 const in_force_wait_ms = 120_000;
 /** After the last window has closed: how long findings may take to appear. */
 const settle_wait_ms = 120_000;
+/** Until what was read is evaluated, written and committed: the stages flush every second or two here. */
+const flushing_wait_ms = 10_000;
 const sample_wait_ms = 1_000;
 /** The rate counts as held where this share of it was delivered in its time. */
 const held_share = 0.99;
@@ -111,6 +113,8 @@ async function measure(target: Target, offered: Offered): Promise<Result> {
     await until(settle_wait_ms, "", () => watch.latencies_ms(marked).missing === 0).catch(() => undefined); // told below
     const drained_at = Date.now();
     await watch.stop();
+    await until(settle_wait_ms, "the stages did not read all", () => isAllRead(target));
+    await sleep(flushing_wait_ms);
     const audit = await target.finish();
     const { found, missing } = watch.latencies_ms(marked);
     const events = sent?.events ?? 0;
@@ -204,6 +208,11 @@ function watchLag(target: Target, load: Load): { stop(): Promise<ReadonlyMap<str
       return worst;
     },
   };
+}
+
+async function isAllRead(target: Target): Promise<boolean> {
+  const { lag_records } = await readServices(target.metrics_urls);
+  return [...lag_records.values()].every((lag) => lag === 0);
 }
 
 function sleep(ms: number): Promise<void> {
