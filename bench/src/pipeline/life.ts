@@ -6,6 +6,7 @@
  */
 
 import { seeded } from "@assay/cli/scenarios/seeded";
+import { connectionEvent, listenerEvent, processEvent } from "@assay/cli/scenarios/synthetic-host";
 import type { Codec } from "@assay/schemas/codec";
 import type { ConnectionEvent, ListenerEvent, ProcessEvent, TelemetryBatch } from "@assay/schemas/generated/types";
 
@@ -48,12 +49,8 @@ export function planHost(host: number, life: Life, run_start: number, run_ms: nu
       addEvent(batch, at, i, address, life, random);
     }
     if (marked_ms >= from_ms && marked_ms < end_ms) {
-      batch.processes.push({
-        ...process(run_start + marked_ms, "sh -c id"),
-        image: "/bin/sh",
-        parent_image: "/usr/sbin/nginx",
-        parent_listens: [80],
-      });
+      const shell = { image: "/bin/sh", command_line: "sh -c id", parent_image: "/usr/sbin/nginx", parent_listens: [80] };
+      batch.processes.push(processEvent(run_start + marked_ms, shell));
       marked_at.push(run_start + marked_ms);
     }
     const events = batch.processes.length + batch.connections.length + batch.listeners.length;
@@ -82,14 +79,17 @@ function addEvent(
   const { distinct, flows, unique_share, window_ms } = life;
   // Nine of twenty events are connections, one a listener, ten processes.
   const kind = i % 20;
-  if (kind < 9) batch.connections.push(connection(at, address, random.between(30_000, 60_000), random.between(0, flows)));
-  else if (kind === 9) batch.listeners.push(listener(at));
+  if (kind < 9) {
+    const peer = `198.51.100.${1 + random.between(0, flows)}`;
+    batch.connections.push(connectionEvent(at, address, random.between(30_000, 60_000), peer, 443));
+  } else if (kind === 9) batch.listeners.push(listenerEvent(at));
   else {
     const command = random.between(0, distinct - flows - 1);
     // The last so many commands of a window are that window's own.
     const unique = command >= distinct - flows - 1 - Math.round(distinct * unique_share);
     const what = unique ? `${batch.host_id}-${Math.floor(at / window_ms)}-${command}` : String(command);
-    batch.processes.push(process(at, `/usr/bin/app --job ${what} `.padEnd(life.command_line_bytes, "x")));
+    const command_line = `/usr/bin/app --job ${what} `.padEnd(life.command_line_bytes, "x");
+    batch.processes.push(processEvent(at, { command_line }));
   }
 }
 
@@ -116,59 +116,5 @@ function emptyBatch(host_id: string, run_start: number, seq: number, now: number
       missing_fields: [],
     })),
     drops: [],
-  };
-}
-
-function process(at: number, command_line: string): ProcessEvent {
-  return {
-    at,
-    pid: 4_000,
-    parent_pid: 1,
-    started_at: at,
-    already_running: false,
-    image: "/usr/bin/app",
-    image_deleted: false,
-    command_line,
-    current_directory: "/srv/app",
-    user: "app",
-    parent_image: "/usr/lib/systemd/systemd",
-    parent_command_line: "/sbin/init",
-    parent_user: "root",
-    parent_listens: [],
-    ancestors: ["/sbin/init"],
-  };
-}
-
-function connection(at: number, source_address: string, source_port: number, peer: number): ConnectionEvent {
-  return {
-    at,
-    opened_at: at,
-    protocol: "tcp",
-    side: "source",
-    source_address,
-    source_port,
-    destination_address: `198.51.100.${1 + peer}`,
-    destination_port: 443,
-    pid: 4_000,
-    image: "/usr/bin/app",
-    command_line: "/usr/bin/app --serve",
-    user: "app",
-    ancestors: ["/sbin/init"],
-  };
-}
-
-function listener(at: number): ListenerEvent {
-  return {
-    at,
-    protocol: "tcp",
-    address: "0.0.0.0",
-    port: 8_443,
-    pid: 4_000,
-    image: "/usr/bin/app",
-    command_line: "/usr/bin/app --serve",
-    user: "app",
-    application_protocol: "",
-    channel: "tls",
-    tls: null,
   };
 }

@@ -127,15 +127,15 @@ export class SyntheticHost {
         batch.processes.push(processEvent(at(), { command_line: "/usr/bin/app --password [REDACTED:0123456789ab]" }));
         mark(markedRules.secret);
       } else if (draw < 0.015) {
-        batch.connections.push(connection(at(), address, random.between(30_000, 60_000), "192.0.2.10", 23));
+        batch.connections.push(connectionEvent(at(), address, random.between(30_000, 60_000), "192.0.2.10", 23));
         mark(markedRules.telnet);
       } else if (draw < 0.5)
         batch.processes.push(processEvent(at(), { command_line: `/usr/bin/app --job ${random.between(0, 50)}` }));
       else if (draw < 0.95) {
         batch.connections.push(
-          connection(at(), address, random.between(30_000, 60_000), `198.51.100.${random.between(1, 40)}`, 443),
+          connectionEvent(at(), address, random.between(30_000, 60_000), `198.51.100.${random.between(1, 40)}`, 443),
         );
-      } else batch.listeners.push(listener(at()));
+      } else batch.listeners.push(listenerEvent(at()));
     }
     return batch;
   }
@@ -235,7 +235,7 @@ export function processEvent(at: number, facts: Partial<ProcessEvent>): ProcessE
   };
 }
 
-function connection(
+export function connectionEvent(
   at: number,
   source_address: string,
   source_port: number,
@@ -259,7 +259,7 @@ function connection(
   };
 }
 
-function listener(at: number): ListenerEvent {
+export function listenerEvent(at: number): ListenerEvent {
   return {
     at,
     protocol: "tcp",
