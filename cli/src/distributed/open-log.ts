@@ -140,6 +140,7 @@ export function kafkaOptions(s: KafkaSettings): Omit<KafkaLogOptions, "client_id
     ...(s.replication_factor === 0 ? {} : { replication_factor: s.replication_factor }),
     compression: s.compression,
     session_ms: s.session_ms,
+    rebalance_ms: s.rebalance_ms,
     retry_wait_ms: s.retry_ms,
   };
 }

@@ -41,6 +41,12 @@ export const kafkaSettings = defineSettings({
     min: 6_000,
     max: 30 * minute_ms,
   }),
+  rebalance_ms: duration_ms("ASSAY_KAFKA_REBALANCE_MS", {
+    doc: "How long a replica may work on what it has in hand while its partitions are shared out anew; past it that work is dropped and done again.",
+    default: 60_000,
+    min: 6_000,
+    max: 30 * minute_ms,
+  }),
   retry_ms: duration_ms("ASSAY_KAFKA_RETRY_MS", {
     doc: "How long brokers or schema registry may be away before a process gives up and ends.",
     default: 5 * minute_ms,
