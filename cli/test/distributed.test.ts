@@ -57,6 +57,7 @@ test("what is set becomes the options of the log", () => {
     partitions: 64,
     compression: "lz4",
     session_ms: 45_000,
+    rebalance_ms: 60_000,
     retry_wait_ms: 300_000,
   });
   const missing = kafka({ ASSAY_KAFKA_TLS: "true", ASSAY_KAFKA_CA_FILE: "/nonexistent/ca.pem" });
