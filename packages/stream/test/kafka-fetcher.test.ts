@@ -231,4 +231,18 @@ describe("the fetcher", () => {
     failing = new Error("no right to it");
     await expect(takeFrom(1)).rejects.toThrow("no right to it");
   });
+
+  it("waits for nothing once its partitions are another member's, so that readiness doesn't say so for ever", async () => {
+    const begun = jest.spyOn(patience, "begin");
+    const ended = jest.spyOn(patience, "end");
+    failing = transient("away");
+    const waiting = news();
+    fetcher.ask();
+    await waiting;
+    expect(begun).toHaveBeenCalledTimes(1);
+    fetcher.assign([], 8);
+    expect(ended).toHaveBeenCalledTimes(1);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // what was under way fails too
+    expect(begun).toHaveBeenCalledTimes(1);
+  });
 });

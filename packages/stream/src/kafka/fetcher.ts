@@ -65,6 +65,9 @@ export class Fetcher {
     this.generation = generation;
     this.ready = [];
     this.partitions = new Map(partitions.map((partition) => [placeOf(partition), new FetchedPartition(partition)]));
+    // What reading waited for was of the partitions before: a member without any never reads, so nothing else would end it.
+    this.settle();
+    this.endTrouble("leaderless");
   }
 
   seek(place: TopicPartition, position: number): void {
@@ -117,8 +120,6 @@ export class Fetcher {
   close(): void {
     this.closed = true;
     this.assign([], -1);
-    this.endTrouble("answers");
-    this.endTrouble("leaderless");
   }
 
   private async fetch(leader: number, partitions: readonly FetchedPartition[]): Promise<void> {
@@ -223,7 +224,7 @@ export class Fetcher {
 
   /** Pauses and learns leaders anew; gives up after retry_wait_ms without an answer in between. */
   private async recover(error: unknown, leader: number): Promise<void> {
-    if (this.closed) return;
+    if (this.closed || this.partitions.size === 0) return;
     if (!isTransient(error)) {
       this.fail(error);
       return;
