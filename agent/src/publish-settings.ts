@@ -1,6 +1,6 @@
 /** Where the agent's records go: through ingest, or, for a trusted publisher, straight to Kafka. */
 import { kafkaConnectionRelations, kafkaConnectionSettings } from "@assay/runtime/kafka-settings";
-import { defineSettings, oneOf, type Relation, type SettingsOf } from "@assay/runtime/settings";
+import { defineSettings, oneOf, type Relation } from "@assay/runtime/settings";
 
 export const publishSettings = defineSettings({
   publish: oneOf("ASSAY_AGENT_PUBLISH", {
@@ -14,8 +14,6 @@ export const publishSettings = defineSettings({
       "With ASSAY_AGENT_PUBLISH=kafka: the registry that the services use, which says the ids of the agent's schemas. It is read only.",
   }),
 });
-
-export type PublishConfig = SettingsOf<typeof publishSettings>;
 
 export const publishRelations: readonly Relation<typeof publishSettings>[] = [
   {

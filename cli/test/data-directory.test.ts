@@ -150,7 +150,7 @@ test("one's own link may lead to one's own data directory", () => {
 });
 
 testAsRoot.each(["root", "lock", "key_file", "secret_file", "windows_file", "logs", "agent", "services"] as const)(
-  "root refuses %s that belongs to another user",
+  "root refuses %s that belongs to another user (needs root)",
   (part) => {
     const data = prepared();
     if (!existsSync(data[part])) writeFileSync(data[part], "planted", { mode: 0o600 });
@@ -161,19 +161,22 @@ testAsRoot.each(["root", "lock", "key_file", "secret_file", "windows_file", "log
   },
 );
 
-testAsRoot.each(["root", "logs", "services"] as const)("root refuses another user's link in the place of %s", (part) => {
-  const data = prepared();
-  mkdirSync(join(root, "elsewhere"));
-  rmSync(data[part], { recursive: true });
-  symlinkSync(join(root, "elsewhere"), data[part]);
-  lchownSync(data[part], 4_711, 4_711);
-  expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} belongs to uid 4711`);
-});
+testAsRoot.each(["root", "logs", "services"] as const)(
+  "root refuses another user's link in the place of %s (needs root)",
+  (part) => {
+    const data = prepared();
+    mkdirSync(join(root, "elsewhere"));
+    rmSync(data[part], { recursive: true });
+    symlinkSync(join(root, "elsewhere"), data[part]);
+    lchownSync(data[part], 4_711, 4_711);
+    expect(() => prepareDataDirectory(data, own, uid)).toThrow(`${data[part]} belongs to uid 4711`);
+  },
+);
 
 describe("the services' directory", () => {
   const owner = (path: string) => lstatSync(path).uid;
 
-  testAsRoot("changes hands with everything in it, and back; no link is followed", () => {
+  testAsRoot("changes hands with everything in it, and back; no link is followed (needs root)", () => {
     const data = prepared();
     const outside = join(root, "outside");
     writeFileSync(outside, "");
@@ -192,21 +195,26 @@ describe("the services' directory", () => {
     expect(statSync(data.root).mode & 0o777).toBe(0o700);
   });
 
-  testAsRoot("doesn't change hands with a second name of a file that stands elsewhere, nor with others' files", () => {
-    const data = prepared();
-    const outside = join(root, "outside");
-    writeFileSync(outside, "");
-    linkSync(outside, join(data.services, "planted"));
-    expect(() => giveToServices(data, as_nobody, uid)).toThrow(/planted has 2 names, another of which may stand elsewhere/);
-    expect([owner(outside), owner(data.services)]).toEqual([0, 0]);
-    rmSync(join(data.services, "planted"));
-    writeFileSync(join(data.services, "foreign"), "");
-    chownSync(join(data.services, "foreign"), 4_711, 4_711);
-    expect(() => giveToServices(data, as_nobody, uid)).toThrow(/foreign belongs to uid 4711, so it is not handed over to nobody/);
-    expect([owner(join(data.services, "foreign")), owner(data.services)]).toEqual([4_711, 0]);
-  });
+  testAsRoot(
+    "doesn't change hands with a second name of a file that stands elsewhere, nor with others' files (needs root)",
+    () => {
+      const data = prepared();
+      const outside = join(root, "outside");
+      writeFileSync(outside, "");
+      linkSync(outside, join(data.services, "planted"));
+      expect(() => giveToServices(data, as_nobody, uid)).toThrow(/planted has 2 names, another of which may stand elsewhere/);
+      expect([owner(outside), owner(data.services)]).toEqual([0, 0]);
+      rmSync(join(data.services, "planted"));
+      writeFileSync(join(data.services, "foreign"), "");
+      chownSync(join(data.services, "foreign"), 4_711, 4_711);
+      expect(() => giveToServices(data, as_nobody, uid)).toThrow(
+        /foreign belongs to uid 4711, so it is not handed over to nobody/,
+      );
+      expect([owner(join(data.services, "foreign")), owner(data.services)]).toEqual([4_711, 0]);
+    },
+  );
 
-  testAsRoot("of a user whom ASSAY_USER names no more is refused", () => {
+  testAsRoot("of a user whom ASSAY_USER names no more is refused (needs root)", () => {
     const data = prepared();
     giveToServices(data, as_nobody, uid);
     expect(() => prepareDataDirectory(data, own, uid)).toThrow(
