@@ -5,7 +5,7 @@ import { apis, type Caught } from "./kafka-proxy";
 import { Load } from "./load";
 
 const away_ms = 120_000;
-/** Of a producer's request (packages/stream/src/kafka/client.ts), and its next attempt. */
+/** Past the wait for a producer's answer (request_ms in packages/stream/src/kafka/kafkajs.ts), and the attempts after it. */
 const timed_out_ms = 32_000;
 
 let fleet: FaultFleet;
